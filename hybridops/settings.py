@@ -1,0 +1,254 @@
+"""Settings, all of them. The environment may say HYBRIDOPS_HOME, HYBRIDOPS_PORT, HYBRIDOPS_URL,
+HYBRIDOPS_ENVIRONMENTS, HYBRIDOPS_ENVIRONMENT, HYBRIDOPS_ALLOWED_HOSTS, HYBRIDOPS_SECRET_KEY,
+DATABASE_URL and REDIS_URL; anything it says that makes no sense stops the start with the mend.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+from hybridops import sqlite
+
+sqlite.swap_in()
+
+ENVIRONMENT_NAMES = ("development", "staging", "production")
+
+
+def read_port(text: str) -> int:
+    """Return the TCP port that `text` names (1 to 65535)."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise ImproperlyConfigured(
+            f"HYBRIDOPS_PORT is {text!r}; set it to a number from 1 to 65535, such as 8000."
+        )
+    return int(text)
+
+
+def read_environments(text: str) -> tuple[str, ...]:
+    """Return the environments that this process serves, in order, from `a,b`."""
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    unknown = [n for n in names if n not in ENVIRONMENT_NAMES]
+    if not names or unknown or len(set(names)) != len(names):
+        raise ImproperlyConfigured(
+            f"HYBRIDOPS_ENVIRONMENTS is {text!r}; name each of "
+            f"{', '.join(ENVIRONMENT_NAMES)} at most once, separated by commas."
+        )
+    return names
+
+
+def read_database(url: str, home: Path) -> dict[str, Any]:
+    """Return Django's settings for `url`, or for SQLite under `home` when it is empty."""
+    if not url:
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": home / "hybridops.sqlite3",
+            "CONN_MAX_AGE": 0,
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 5,
+                "init_command": "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
+                "PRAGMA recursive_triggers=ON; PRAGMA trusted_schema=OFF;",
+            },
+        }
+    parts = urlsplit(url)
+    name = unquote(parts.path.lstrip("/"))
+    if parts.scheme not in ("postgres", "postgresql") or not name:
+        raise ImproperlyConfigured(
+            "DATABASE_URL must look like postgresql://user:password@host:5432/name; "
+            "leave it unset for SQLite."
+        )
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": name,
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or ""),
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": {"pool": {"min_size": 1, "max_size": 10, "timeout": 5}}
+        | dict(parse_qsl(parts.query)),
+    }
+
+
+def read_secret(home: Path) -> str:
+    """Return the key from the environment, or the one kept under `home`, made once (0400)."""
+    said = os.environ.get("HYBRIDOPS_SECRET_KEY", "")
+    if said:
+        if len(said) < 50:
+            raise ImproperlyConfigured("HYBRIDOPS_SECRET_KEY needs at least 50 characters.")
+        return said
+    kept = home / "keys" / "secret_key"
+    try:
+        return kept.read_text()
+    except FileNotFoundError:
+        pass
+    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mine = kept.with_name(f"secret_key.{os.getpid()}")
+    mine.write_text(secrets.token_urlsafe(64))
+    mine.chmod(0o400)
+    try:
+        os.link(mine, kept)  # the first process wins; the others read its key
+    except FileExistsError:
+        pass
+    mine.unlink()
+    return kept.read_text()
+
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+HYBRIDOPS_HOME = Path(os.environ.get("HYBRIDOPS_HOME") or BASE_DIR / "var").resolve()
+HYBRIDOPS_HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
+HYBRIDOPS_PORT = read_port(os.environ.get("HYBRIDOPS_PORT") or "8000")
+HYBRIDOPS_URL = (os.environ.get("HYBRIDOPS_URL") or f"http://127.0.0.1:{HYBRIDOPS_PORT}").rstrip("/")
+HYBRIDOPS_ENVIRONMENTS = read_environments(
+    os.environ.get("HYBRIDOPS_ENVIRONMENTS") or ",".join(ENVIRONMENT_NAMES)
+)
+HYBRIDOPS_ENVIRONMENT = os.environ.get("HYBRIDOPS_ENVIRONMENT") or HYBRIDOPS_ENVIRONMENTS[0]
+if HYBRIDOPS_ENVIRONMENT not in HYBRIDOPS_ENVIRONMENTS:
+    raise ImproperlyConfigured(
+        f"HYBRIDOPS_ENVIRONMENT is {HYBRIDOPS_ENVIRONMENT!r}; this process serves "
+        f"{', '.join(HYBRIDOPS_ENVIRONMENTS)}."
+    )
+REDIS_URL = os.environ.get("REDIS_URL", "")
+
+_public = urlsplit(HYBRIDOPS_URL)
+if _public.scheme not in ("http", "https") or not _public.hostname:
+    raise ImproperlyConfigured(
+        f"HYBRIDOPS_URL is {HYBRIDOPS_URL!r}; give the address people open, "
+        "such as https://ops.example.org."
+    )
+_secure = _public.scheme == "https"
+_local_hosts = ["127.0.0.1", "localhost"] if not _secure else []
+ALLOWED_HOSTS = [
+    *dict.fromkeys(
+        [
+            _public.hostname,
+            *_local_hosts,
+            *filter(None, os.environ.get("HYBRIDOPS_ALLOWED_HOSTS", "").split(",")),
+        ]
+    )
+]
+HYBRIDOPS_ORIGINS = [HYBRIDOPS_URL, *(f"http://{h}:{HYBRIDOPS_PORT}" for h in _local_hosts)]
+CSRF_TRUSTED_ORIGINS = [HYBRIDOPS_URL]
+
+SECRET_KEY = read_secret(HYBRIDOPS_HOME)
+DEBUG = False
+
+INSTALLED_APPS = [
+    "routing",  # before waffle: our flag commands shadow its writing ones
+    "dashboard",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_htmx",
+    "waffle",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "hybridops.urls"
+ASGI_APPLICATION = "hybridops.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+DATABASES = {"default": read_database(os.environ.get("DATABASE_URL", ""), HYBRIDOPS_HOME)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ATOMIC_REQUESTS = False
+
+CHANNEL_LAYERS: dict[str, Any] = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "hybridops"},
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    # Waffle's cache can serve a stale flag for minutes; ours is the snapshot.
+    "waffle": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
+}
+
+WAFFLE_FLAG_MODEL = "routing.Flag"
+WAFFLE_SWITCH_MODEL = "routing.Switch"
+WAFFLE_SAMPLE_MODEL = "routing.Sample"
+WAFFLE_CACHE_NAME = "waffle"
+WAFFLE_OVERRIDE = False
+WAFFLE_CREATE_MISSING_FLAGS = False
+WAFFLE_LOG_MISSING_FLAGS = 30
+
+AUTH_USER_MODEL = "routing.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+LOGIN_URL = "sign-in"
+
+# Cookies ignore the port: two servers on one host would sign each other out without it.
+_prefix = "__Host-" if _secure else f"p{HYBRIDOPS_PORT}-"
+SESSION_COOKIE_NAME = f"{_prefix}session"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _secure
+SESSION_COOKIE_SAMESITE = "Lax"  # a link from the pager must find the person signed in
+CSRF_COOKIE_SAMESITE = "Strict"
+SESSION_COOKIE_AGE = 12 * 3600
+CSRF_USE_SESSIONS = False
+CSRF_COOKIE_NAME = f"{_prefix}csrf"
+CSRF_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+SECURE_SSL_REDIRECT = _secure
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _secure else None
+SECURE_HSTS_SECONDS = 31_536_000 if _secure else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _secure
+SECURE_REFERRER_POLICY = "same-origin"
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "/static/"
+STATIC_ROOT = HYBRIDOPS_HOME / "static"
+STORAGES = {
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+# The root handler stands before mcp's server calls logging.basicConfig.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+}

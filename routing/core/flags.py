@@ -1,0 +1,110 @@
+"""The known flags, declared once: purpose, owner, what is on where (product.md section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from routing.core.errors import UnknownWord
+from routing.core.values import EnvironmentName
+
+DEV, STG, PROD = (
+    EnvironmentName.DEVELOPMENT,
+    EnvironmentName.STAGING,
+    EnvironmentName.PRODUCTION,
+)
+
+
+class FlagName(StrEnum):
+    INTELLIGENT_ROUTING = "ENABLE_INTELLIGENT_ROUTING"
+    DIRECT_FALLBACK = "ENABLE_DIRECT_BEDROCK_FALLBACK"
+    MCP_INTEGRATION = "ENABLE_MCP_INTEGRATION"
+    SUPPORT_MODE = "ENABLE_BEDROCK_SUPPORT_MODE"
+    BEDROCK_PROVIDER = "ai.provider.bedrock.enabled"
+    CACHING = "ai.caching.enabled"
+    MONITORING = "ai.monitoring.enabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """A flag as the product declares it; `on_in` names the environments where it starts on."""
+
+    name: FlagName
+    purpose: str
+    when_off: str
+    owner: str
+    on_in: frozenset[EnvironmentName]
+
+
+_ALL = frozenset(EnvironmentName)
+_NONE: frozenset[EnvironmentName] = frozenset()
+
+DECLARED: Mapping[FlagName, Declared] = {
+    d.name: d
+    for d in (
+        Declared(
+            name=FlagName.INTELLIGENT_ROUTING,
+            purpose="Routes each operation by the matrix.",
+            when_off="MCP-only: every operation goes to mcp, emergencies too.",
+            owner="routing",
+            on_in=_ALL,
+        ),
+        Declared(
+            name=FlagName.DIRECT_FALLBACK,
+            purpose="Lets operations fall back onto direct_bedrock.",
+            when_off="Operations whose primary is mcp get a 503 while mcp is down.",
+            owner="routing",
+            on_in=frozenset({STG, PROD}),
+        ),
+        Declared(
+            name=FlagName.MCP_INTEGRATION,
+            purpose="Opens the mcp path.",
+            when_off="Operations of mcp move to direct_bedrock only where the fallback flag is on.",
+            owner="routing",
+            on_in=_ALL,
+        ),
+        Declared(
+            name=FlagName.SUPPORT_MODE,
+            purpose="Allows the operations of the support manager.",
+            when_off="Support mode cannot be activated; an active one ends.",
+            owner="support",
+            on_in=_NONE,
+        ),
+        Declared(
+            name=FlagName.BEDROCK_PROVIDER,
+            purpose="Opens the direct_bedrock path.",
+            when_off="Operations of direct_bedrock fall back to mcp; emergencies have no path.",
+            owner="routing",
+            on_in=_ALL,
+        ),
+        Declared(
+            name=FlagName.CACHING,
+            purpose="Answers repeated requests from the response cache.",
+            when_off="Every request goes to a path.",
+            owner="routing",
+            on_in=_ALL,
+        ),
+        Declared(
+            name=FlagName.MONITORING,
+            purpose="Probes both paths and keeps their measurements.",
+            when_off="Health becomes unknown, never green.",
+            owner="health",
+            on_in=_ALL,
+        ),
+    )
+}
+
+
+def defaults(environment: EnvironmentName) -> dict[FlagName, bool]:
+    """Return the declared state of every flag in `environment`: the coded safe default."""
+    return {name: environment in declared.on_in for name, declared in DECLARED.items()}
+
+
+def parse_flag(text: str) -> FlagName:
+    """Return the flag of that exact name; raises UnknownWord with the known names."""
+    try:
+        return FlagName(text)
+    except ValueError:
+        known = [str(f) for f in FlagName]
+        raise UnknownWord(kind="flag", text=text, known=known) from None
