@@ -103,7 +103,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 HYBRIDOPS_HOME = Path(os.environ.get("HYBRIDOPS_HOME") or BASE_DIR / "var").resolve()
 HYBRIDOPS_HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
 HYBRIDOPS_PORT = read_port(os.environ.get("HYBRIDOPS_PORT") or "8000")
-HYBRIDOPS_URL = (os.environ.get("HYBRIDOPS_URL") or f"http://127.0.0.1:{HYBRIDOPS_PORT}").rstrip("/")
+HYBRIDOPS_URL = (os.environ.get("HYBRIDOPS_URL") or f"http://127.0.0.1:{HYBRIDOPS_PORT}").rstrip(
+    "/"
+)
 HYBRIDOPS_ENVIRONMENTS = read_environments(
     os.environ.get("HYBRIDOPS_ENVIRONMENTS") or ",".join(ENVIRONMENT_NAMES)
 )

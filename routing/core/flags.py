@@ -60,7 +60,7 @@ DECLARED: Mapping[FlagName, Declared] = {
         Declared(
             name=FlagName.MCP_INTEGRATION,
             purpose="Opens the mcp path.",
-            when_off="Operations of mcp move to direct_bedrock only where the fallback flag is on.",
+            when_off="Its operations move to direct_bedrock only where the fallback flag is on.",
             owner="routing",
             on_in=_ALL,
         ),

@@ -182,8 +182,8 @@ class Action(StrEnum):
     USER_CREATE = "user.create"
     ROLE_GRANT = "role.grant"
     ROLE_REVOKE = "role.revoke"
-    TOKEN_ISSUE = "token.issue"  # noqa: S105
-    TOKEN_REVOKE = "token.revoke"  # noqa: S105
+    TOKEN_ISSUE = "token.issue"
+    TOKEN_REVOKE = "token.revoke"
     ENVIRONMENT_CREATE = "environment.create"
     FLAG_CREATE = "flag.create"
     FLAG_CHANGE = "flag.change"
