@@ -1,0 +1,109 @@
+"""Every test, leg by leg: `python -m tests.run`, or `make test`.
+
+A leg that cannot run says so in one line; under HYBRIDOPS_REQUIRE_ALL=1 that is a failure. All
+legs run even when one fails. The last line counts what happened, and the exit status is honest.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests import needs
+
+ROOT = Path(__file__).resolve().parent.parent
+NO_TESTS = 5  # pytest's exit status when it found none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """One run of pytest: its name, folders, surroundings, and why it cannot run ("" if it can)."""
+
+    name: str
+    folders: tuple[str, ...]
+    surroundings: Mapping[str, str] = field(default_factory=dict)
+    missing: str = ""
+
+
+def legs() -> list[Leg]:
+    return [
+        Leg(name="unit and integration on SQLite", folders=("unit", "integration")),
+        Leg(
+            name="integration on PostgreSQL and Redis",
+            folders=("integration",),
+            surroundings={"DATABASE_URL": needs.DATABASE_URL, "REDIS_URL": needs.REDIS_URL},
+            missing=needs.postgresql() or needs.redis(),
+        ),
+        Leg(name="browser", folders=("e2e",), missing=needs.chromium()),
+    ]
+
+
+def install_chromium() -> None:
+    """Install the browser where that takes no more than asking the system."""
+    if not needs.chromium() or os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    say("installing the package chromium ...")
+    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    quiet = subprocess.DEVNULL
+    install = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]
+    for command in (["apt-get", "update"], install):
+        subprocess.run(command, env=env, stdin=quiet, stdout=quiet, stderr=quiet, check=False)
+
+
+def run(leg: Leg, seed: str, tally: Path, arguments: list[str]) -> int:
+    """Run one leg and return pytest's exit status."""
+    say(f"{leg.name} (seed {seed})")
+    away = {"DATABASE_URL", "REDIS_URL"}
+    env = {name: value for name, value in os.environ.items() if name not in away}
+    env |= {"HYBRIDOPS_TALLY": str(tally), **leg.surroundings}
+    folders = [f"tests/{folder}" for folder in leg.folders]
+    command = [sys.executable, "-m", "pytest", f"--hypothesis-seed={seed}", "-q", *folders]
+    status = subprocess.run([*command, *arguments], cwd=ROOT, env=env, check=False).returncode
+    return 0 if status == NO_TESTS else status
+
+
+def say(text: str) -> None:
+    print(f"\n== {text}", flush=True)
+
+
+def counted(tally: Path) -> tuple[int, int, int]:
+    """Return passed, failed and skipped over all legs."""
+    lines = tally.read_text().splitlines() if tally.exists() else []
+    rows = [[int(count) for count in line.split()] for line in lines]
+    passed, failed, errors, skipped = (sum(column) for column in zip(*rows, strict=True))
+    return passed, failed + errors, skipped
+
+
+def main(arguments: list[str]) -> int:
+    begun = time.monotonic()
+    seed = os.environ.get("HYBRIDOPS_SEED") or str(secrets.randbelow(2**32))
+    install_chromium()
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="hybridops-tally-") as folder:
+        tally = Path(folder) / "tally"
+        tally.write_text("0 0 0 0\n")
+        for leg in legs():
+            if leg.missing:
+                say(f"{'MISSING' if needs.required() else 'skipped'}: {leg.name}: {leg.missing}")
+                wrong += [leg.name] if needs.required() else []
+            elif run(leg, seed, tally, arguments):
+                wrong.append(leg.name)
+        passed, failed, skipped = counted(tally)
+    if not passed:
+        wrong.append("no test ran")
+    verdict = f"wrong: {'; '.join(wrong)}" if wrong else "all well"
+    say(f"{verdict}; {time.monotonic() - begun:.0f} s; seed {seed}")
+    print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
