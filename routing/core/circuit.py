@@ -23,6 +23,7 @@ from routing.core.circuit_state import (
     Timer,
     Transition,
     Why,
+    check,
 )
 from routing.core.errors import Invalid
 from routing.core.values import Breaker
@@ -40,6 +41,7 @@ __all__ = [
     "Why",
     "admit",
     "cancel",
+    "check",
     "force",
     "news",
     "probe_ok",
@@ -76,13 +78,12 @@ def admit(
     return replace(circuit, issued=number, leases=(*circuit.leases, lease)), permit
 
 
-def settle(
+def settle(  # noqa: PLR0917 - one fact each, in the order of a call
     circuit: Circuit,
     settings: CircuitSettings,
     permit: Permit,
     result: Result,
     now_us: int,
-    *,
     jitter: float,
 ) -> Circuit:
     """Return `circuit` after the call of `permit` ended in `result`; `jitter` is in [0, 1).

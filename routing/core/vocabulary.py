@@ -1,7 +1,7 @@
 """Check at start-up that every table that mentions our words speaks of all of them, and only them.
 
 A table is described by a Table: the enum it speaks of and the words it mentions. The tables of
-the core are listed here; matrices and further tables are handed in by those who own them.
+the core are listed here; matrices in force and further tables are handed in by their owners.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from routing.core import aliases, failures, lifecycle, rights
 from routing.core.circuit_state import Result
 from routing.core.errors import Broken
 from routing.core.flags import DECLARED, FlagName
-from routing.core.matrix import Matrix
+from routing.core.matrix import DEFAULT, Matrix
 from routing.core.rights import Right
 from routing.core.values import (
     EnvironmentName,
@@ -61,11 +61,13 @@ def mismatches(table: Table) -> list[str]:
     return found
 
 
-def check(*, matrices: Mapping[str, Matrix], tables: Sequence[Table] = ()) -> None:
+def check(*, matrices: Mapping[str, Matrix] | None = None, tables: Sequence[Table] = ()) -> None:
     """Raise Broken, listing every mismatch, unless all tables and the enums agree.
 
-    `matrices` maps a name for the message, such as the environment's, to the matrix in force.
+    `matrices` maps a name for the message, such as the environment's, to the matrix in force
+    there; the default matrix is looked at in any case.
     """
+    matrices = {"default matrix": DEFAULT, **(matrices or {})}
     every = [*core_tables(), *tables]
     for name, matrix in matrices.items():
         every += matrix_tables(name, matrix)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.core import circuit, circuit_state, failures, window
+from routing.core import circuit, failures, window
 from routing.core.circuit import Circuit, CircuitSettings, Permit, PermitKind, Result, Why
 from routing.core.errors import Invalid
 from routing.core.values import Breaker, Failure
@@ -367,7 +367,7 @@ def test_the_window_stays_small_under_any_traffic() -> None:
 
 
 def test_the_default_settings_are_those_of_the_product() -> None:
-    circuit_state.check(RULES)
+    circuit.check(RULES)
     assert (RULES.bucket_us * RULES.buckets, RULES.min_calls) == (10 * SECOND, 20)
 
 
@@ -377,4 +377,4 @@ def test_the_default_settings_are_those_of_the_product() -> None:
 )
 def test_settings_under_which_a_circuit_cannot_work_are_refused(name: str, value: int) -> None:
     with pytest.raises(Invalid, match=name):
-        circuit_state.check(replace(RULES, **{name: value}))
+        circuit.check(replace(RULES, **{name: value}))
