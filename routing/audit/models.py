@@ -53,3 +53,20 @@ class Entry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stream} #{self.seq}"
+
+
+class DenialCount(models.Model):
+    """What one actor was refused in one minute; kept only until the minute is booked."""
+
+    actor = models.CharField(max_length=300)
+    minute = models.DateTimeField()
+    booked = models.PositiveIntegerField(default=0)
+    suppressed = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["actor", "minute"], name="one_count_per_minute"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor} at {self.minute}"
