@@ -1,0 +1,78 @@
+"""How a process says that it lives and what it runs: its own row, written every few seconds."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from routing.core.errors import Broken
+from routing.core.values import EnvironmentName
+from routing.fleet import clock, queries
+from routing.fleet.models import Process
+from routing.fleet.queries import ALIVE_WITHIN_S, ProcessRow
+
+KEPT = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What does not change during one life; `kind` is `server` or `worker`."""
+
+    name: str
+    pid: int
+    host: str
+    kind: str
+    environments: Sequence[EnvironmentName]
+    code_version: str
+    door_url: str = ""
+
+
+def start(facts: Facts, *, now: datetime, versions: Mapping[str, int]) -> str:
+    """Open the row of a new life and return its id, `<name>:<boot>`.
+
+    Rows of processes that have been silent for a week go.
+    """
+    at = clock.read(now)
+    Process.objects.filter(heartbeat_at__lt=at - KEPT).delete()
+    name, boot = facts.name[:40], secrets.token_hex(8)
+    row = Process.objects.create(
+        id=f"{name}:{boot}",
+        name=name,
+        boot=boot,
+        pid=facts.pid,
+        host=facts.host[:255],
+        kind=facts.kind,
+        environments=[str(e) for e in facts.environments],
+        code_version=facts.code_version[:64],
+        door_url=facts.door_url,
+        versions=dict(versions),
+        started_at=at,
+        heartbeat_at=at,
+    )
+    return row.id
+
+
+def beat(process: str, *, now: datetime, versions: Mapping[str, int]) -> None:
+    """Report life and the versions that are run; raises Broken when the row is gone or closed."""
+    done = Process.objects.filter(pk=process, stopped_at=None).update(
+        heartbeat_at=clock.read(now), versions=dict(versions)
+    )
+    if not done:
+        raise Broken(
+            f"The row of process {process} is gone or closed while it runs, so nobody counts it "
+            "as alive. Was the database restored? Restart the process."
+        )
+
+
+def stop(process: str, *, now: datetime) -> None:
+    """Say goodbye: from now on the process counts as ended, however fresh its last report is."""
+    Process.objects.filter(pk=process, stopped_at=None).update(stopped_at=clock.read(now))
+
+
+def alive(
+    environment: EnvironmentName, *, now: datetime, within_s: float = ALIVE_WITHIN_S
+) -> tuple[ProcessRow, ...]:
+    """Return the processes that serve `environment` and reported within `within_s` seconds."""
+    return queries.alive(environment, now=now, within_s=within_s)
