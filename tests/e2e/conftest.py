@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -41,8 +42,13 @@ document.addEventListener("securitypolicyviolation", (event) => console.error(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.needs("chromium"))
+        if here not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.needs("chromium"))
+        if inspect.iscoroutinefunction(getattr(item, "function", None)):
+            raise pytest.UsageError(
+                f"{item.nodeid} is async; Playwright's loop forbids that here."
+            )
 
 
 @pytest.fixture(scope="package")
@@ -65,7 +71,7 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)  # no slots: Playwright notes its wrapper of a method on the object
 class Complaints:
     """What the pages complained of: console errors, script errors, policy, 5xx, foreign hosts."""
 
