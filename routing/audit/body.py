@@ -154,7 +154,7 @@ def parse_moment(text: str) -> datetime:
     """Return the time that `moment` wrote; raises ValueError for any other spelling."""
     if not _MOMENT.fullmatch(text):
         raise ValueError(text)
-    return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
+    return datetime.fromisoformat(text)
 
 
 def plain(value: object) -> Json:

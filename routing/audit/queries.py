@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from routing.audit import body, ledger
 from routing.audit.models import Entry
@@ -48,9 +48,12 @@ class EntryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """What to show; None shows all. `since` is inclusive, `until` is not."""
+    """What to show; None shows all. `since` is inclusive, `until` is not.
 
-    environment: EnvironmentName | None = None
+    An empty `environment` shows what concerns none, such as accounts.
+    """
+
+    environment: EnvironmentName | Literal[""] | None = None
     actor: str | None = None
     action: Action | None = None
     object_type: str | None = None

@@ -72,10 +72,13 @@ def _key(key: object, where: str) -> str:
 
 
 def _text(text: str, where: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Invalid(f"The text at {where} holds half of a surrogate pair; mend it.") from None
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise Invalid(
+                f"The text at {where} holds half of a surrogate pair; mend it."
+            ) from None
     return str(text)
 
 

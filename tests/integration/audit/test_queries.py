@@ -61,6 +61,7 @@ def test_every_filter_leaves_only_what_it_names() -> None:
     assert numbers(actor="u-adam") == [3]
     assert numbers(action=Action.ROLE_GRANT) == [3]
     assert numbers(environment=EnvironmentName.STAGING) == [2]
+    assert numbers(environment="") == [1]
     assert numbers(object_type="user", object_id="u-7") == [3]
     assert numbers(outcome=Outcome.DONE) == [2, 1]
     assert numbers(since=NOW + timedelta(days=1)) == [3]
