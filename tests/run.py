@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,24 +25,27 @@ NO_TESTS = 5  # pytest's exit status when it found none
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
-    """One run of pytest: its name, folders, surroundings, and why it cannot run ("" if it can)."""
+    """One run of pytest: its name, places, surroundings, and why it cannot run ("" if it can).
+
+    Places are folders or files below tests/.
+    """
 
     name: str
-    folders: tuple[str, ...]
+    places: tuple[str, ...]
     surroundings: Mapping[str, str] = field(default_factory=dict)
     missing: str = ""
 
 
 def legs() -> list[Leg]:
     return [
-        Leg(name="unit and integration on SQLite", folders=("unit", "integration")),
+        Leg(name="unit and integration on SQLite", places=("unit", "integration")),
         Leg(
             name="integration on PostgreSQL and Redis",
-            folders=("integration",),
+            places=("integration",),
             surroundings={"DATABASE_URL": needs.DATABASE_URL, "REDIS_URL": needs.REDIS_URL},
             missing=needs.postgresql() or needs.redis(),
         ),
-        Leg(name="browser", folders=("e2e",), missing=needs.chromium()),
+        Leg(name="browser", places=("e2e",), missing=needs.chromium()),
     ]
 
 
@@ -64,8 +67,8 @@ def run(leg: Leg, seed: str, tally: Path, arguments: list[str]) -> int:
     away = {"DATABASE_URL", "REDIS_URL"}
     env = {name: value for name, value in os.environ.items() if name not in away}
     env |= {"HYBRIDOPS_TALLY": str(tally), **leg.surroundings}
-    folders = [f"tests/{folder}" for folder in leg.folders]
-    command = [sys.executable, "-m", "pytest", f"--hypothesis-seed={seed}", "-q", *folders]
+    places = [f"tests/{place}" for place in leg.places]
+    command = [sys.executable, "-m", "pytest", f"--hypothesis-seed={seed}", "-q", *places]
     status = subprocess.run([*command, *arguments], cwd=ROOT, env=env, check=False).returncode
     return 0 if status == NO_TESTS else status
 
@@ -82,15 +85,15 @@ def counted(tally: Path) -> tuple[int, int, int]:
     return passed, failed + errors, skipped
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], chosen: Sequence[Leg]) -> int:
+    """Run the legs, pytest's arguments added to each, and return the exit status for all."""
     begun = time.monotonic()
     seed = os.environ.get("HYBRIDOPS_SEED") or str(secrets.randbelow(2**32))
-    install_chromium()
     wrong: list[str] = []
     with tempfile.TemporaryDirectory(prefix="hybridops-tally-") as folder:
         tally = Path(folder) / "tally"
         tally.write_text("0 0 0 0\n")
-        for leg in legs():
+        for leg in chosen:
             if leg.missing:
                 say(f"{'MISSING' if needs.required() else 'skipped'}: {leg.name}: {leg.missing}")
                 wrong += [leg.name] if needs.required() else []
@@ -106,4 +109,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    install_chromium()
+    sys.exit(main(sys.argv[1:], legs()))
