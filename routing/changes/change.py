@@ -1,0 +1,273 @@
+"""A change of flags: one use case behind every door, atomic, judged, booked, announced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+
+from routing import stream
+from routing.audit import ledger
+from routing.changes import consent, reasons
+from routing.core import guards, matrix, rights
+from routing.core.chain import Json
+from routing.core.errors import Invalid, NotFound
+from routing.core.flags import FlagName, parse_flag
+from routing.core.guards import Cause, Judgement
+from routing.core.rights import Actor, Right
+from routing.core.values import Action, EnvironmentName, Health, Path
+from routing.flags import snapshot, store
+from routing.flags.snapshot import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetFlag:
+    """One flag to one state, never "the other one". `base_version` is the version looked at.
+
+    `percentage` (0 to 100) counts only while the flag is on; off is off for everyone.
+    """
+
+    flag: FlagName
+    on: bool
+    base_version: int
+    percentage: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    flag: FlagName
+    before: State
+    after: State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What was done: its audit entry, the version of the set, each flag before and after."""
+
+    entry_seq: int
+    version: int
+    changes: tuple[Change, ...]
+
+
+def apply(
+    *,
+    by: Actor,
+    now: datetime,
+    environment: EnvironmentName,
+    sets: Sequence[SetFlag],
+    reason: str,
+    health: Mapping[Path, Health],
+    cause: Cause | None = None,
+    confirmed: bool = False,
+    typed_environment: str = "",
+) -> Applied:
+    """Apply all of `sets` or none, under one audit entry; every process is told after the commit.
+
+    Flags that already are as wanted are left alone; a set in which nothing changes is Invalid.
+    Raises Forbidden, Invalid, UnknownWord, NotFound (no such flags yet), Stale (with `current`),
+    RuleBroken (with `rule`) and NeedsConfirm (with `effects`); each of them is booked.
+    """
+    with ledger.denied(
+        by=by,
+        now=now,
+        action=Action.FLAG_CHANGE,
+        environment=environment,
+        object_type=_object_type(sets),
+        object_id=_object_id(environment, sets),
+    ):
+        rights.check(by, Right.CHANGE, environment)
+        why = reasons.check(reason, environment)
+        reasons.check_place(typed_environment, environment)
+        wanted = _checked(sets)
+        with transaction.atomic(durable=True):
+            store.lock(environment)
+            states = store.read(environment)
+            pending = _pending(wanted, states)
+            judgement = _judge(environment, states, pending, health, cause)
+            consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
+            return _write(
+                by=by,
+                now=now,
+                environment=environment,
+                pending=pending,
+                before=states,
+                reason=why,
+                facts=_facts(judgement, cause, confirmed),
+            )
+
+
+def preview(
+    *,
+    by: Actor,
+    now: datetime,
+    environment: EnvironmentName,
+    sets: Sequence[SetFlag],
+    health: Mapping[Path, Health],
+    reason: str = "",
+    cause: Cause | None = None,
+) -> Judgement:
+    """Return what the guards would say to `sets` now; nothing is written.
+
+    The reason is judged when it is given at last. Raises as `apply` does for the rest; only a
+    missing right is booked.
+    """
+    with ledger.denied(
+        by=by,
+        now=now,
+        action=Action.FLAG_CHANGE,
+        environment=environment,
+        object_type=_object_type(sets),
+        object_id=_object_id(environment, sets),
+    ):
+        rights.check(by, Right.CHANGE, environment)
+    if reason:
+        reasons.check(reason, environment)
+    wanted = _checked(sets)
+    states = store.read(environment)
+    return _judge(environment, states, _pending(wanted, states), health, cause)
+
+
+def _object_type(sets: Sequence[SetFlag]) -> str:
+    return "flag" if len(sets) == 1 else "flags"
+
+
+def _object_id(environment: EnvironmentName, sets: Sequence[SetFlag]) -> str:
+    return str(sets[0].flag) if len(sets) == 1 else str(environment)
+
+
+def _checked(sets: Sequence[SetFlag]) -> tuple[SetFlag, ...]:
+    """Return `sets` as they can be applied: known flags, each once, off without a share."""
+    wanted = tuple(
+        SetFlag(
+            flag=parse_flag(item.flag),
+            on=item.on,
+            base_version=item.base_version,
+            percentage=item.percentage if item.on else 100,
+        )
+        for item in sets
+    )
+    if not wanted:
+        raise Invalid("The change names no flag; name at least one.", field="sets")
+    if len({item.flag for item in wanted}) != len(wanted):
+        raise Invalid("The change names a flag twice; name each once.", field="sets")
+    for item in wanted:
+        if not 0 <= item.percentage <= 100:
+            raise Invalid(
+                f"The share of {item.flag} is {item.percentage} %; give 0 to 100.",
+                field="percentage",
+            )
+    return wanted
+
+
+def _pending(wanted: Sequence[SetFlag], states: Mapping[FlagName, State]) -> tuple[SetFlag, ...]:
+    """Return what is left to do. Stale comes before "nothing to do": whoever looked at an older
+    version lost a race, even against somebody who wanted the same.
+    """
+    for item in wanted:
+        state = states.get(item.flag)
+        if state is None:
+            raise NotFound(
+                f"{item.flag} was not laid here yet; start the server once (`manage.py serve`).",
+                flag=str(item.flag),
+            )
+        if state.version != item.base_version:
+            raise store.stale(item.flag, item.base_version, state)
+    pending = tuple(item for item in wanted if not _is_already(item, states[item.flag]))
+    if not pending:
+        names = ", ".join(item.flag for item in wanted)
+        raise Invalid(f"Nothing to change: {names} already as wanted.", field="sets")
+    return pending
+
+
+def _is_already(item: SetFlag, state: State) -> bool:
+    return (item.on, item.percentage if item.on else 0) == (state.on, state.share)
+
+
+def _judge(
+    environment: EnvironmentName,
+    states: Mapping[FlagName, State],
+    pending: Sequence[SetFlag],
+    health: Mapping[Path, Health],
+    cause: Cause | None,
+) -> Judgement:
+    declared = snapshot.declared(environment).states
+    before = {flag: states.get(flag, declared[flag]).share for flag in FlagName}
+    wanted = {item.flag: item.percentage if item.on else 0 for item in pending}
+    return guards.judge_shares(
+        environment=environment,
+        before=before,
+        after=before | wanted,
+        matrix=matrix.DEFAULT,
+        health=health,
+        cause=cause,
+    )
+
+
+def _write(
+    *,
+    by: Actor,
+    now: datetime,
+    environment: EnvironmentName,
+    pending: Sequence[SetFlag],
+    before: Mapping[FlagName, State],
+    reason: str,
+    facts: dict[str, Json],
+) -> Applied:
+    changes = tuple(_swap(by, now, environment, item, before[item.flag]) for item in pending)
+    version = store.bump(environment)
+    one = len(changes) == 1
+    entry = ledger.record(
+        by=by,
+        now=now,
+        action=Action.FLAG_CHANGE,
+        environment=environment,
+        object_type="flag" if one else "flags",
+        object_id=str(changes[0].flag) if one else str(environment),
+        reason=reason,
+        before={str(change.flag): as_json(change.before) for change in changes},
+        after={str(change.flag): as_json(change.after) for change in changes},
+        facts=facts | {"flags_version": version},
+    )
+    store.seal(environment, [change.flag for change in changes], entry_seq=entry.seq)
+    transaction.on_commit(snapshot.refresh, robust=True)
+    stream.announce("flags", environment)
+    return Applied(entry_seq=entry.seq, version=version, changes=changes)
+
+
+def _swap(
+    by: Actor, now: datetime, environment: EnvironmentName, item: SetFlag, before: State
+) -> Change:
+    after = store.swap(
+        environment=environment,
+        flag=item.flag,
+        base_version=item.base_version,
+        on=item.on,
+        percentage=item.percentage,
+        by=by.id,
+        now=now,
+    )
+    return Change(flag=item.flag, before=before, after=after)
+
+
+def as_json(state: State) -> dict[str, Json]:
+    """Return a flag's state as it is booked."""
+    return {
+        "on": state.on,
+        "percentage": state.percentage,
+        "groups": list(state.groups),
+        "version": state.version,
+    }
+
+
+def _facts(judgement: Judgement, cause: Cause | None, confirmed: bool) -> dict[str, Json]:
+    return {
+        "judgement": {
+            "answer": str(judgement.answer),
+            "rule": judgement.rule,
+            "effects": list(judgement.effects),
+        },
+        "cause": cause and str(cause),
+        "confirmed": confirmed,
+    }

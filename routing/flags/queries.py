@@ -1,0 +1,96 @@
+"""The flags as people read them: what each is for, and what it is where, since when, by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import F
+
+from routing.core.flags import DECLARED, FlagName
+from routing.core.values import EnvironmentName
+from routing.flags.models import FlagState
+from routing.flags.snapshot import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One flag in one environment; `entry_seq` is the audit entry of its last change."""
+
+    environment: EnvironmentName
+    state: State
+    changed_at: datetime
+    changed_by: str
+    entry_seq: int
+    default: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagRow:
+    """One flag as declared, with a cell for each environment where it was laid."""
+
+    name: FlagName
+    purpose: str
+    when_off: str
+    owner: str
+    cells: Mapping[EnvironmentName, Cell]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """All flags, in declared order; `versions` holds the set's version per environment."""
+
+    rows: tuple[FlagRow, ...]
+    versions: Mapping[EnvironmentName, int]
+
+
+def grid(environments: Iterable[EnvironmentName]) -> Grid:
+    """Return every declared flag with its state in `environments`, read by one statement."""
+    wanted = tuple(environments)
+    rows = FlagState.objects.filter(environment_id__in=wanted, flag_id__in=list(DECLARED))
+    versions: dict[EnvironmentName, int] = {}
+    cells: dict[FlagName, dict[EnvironmentName, Cell]] = {flag: {} for flag in FlagName}
+    for row in rows.annotate(set_version=F("environment__flagset__version")):
+        name = EnvironmentName(row.environment_id)
+        versions[name] = row.set_version
+        cells[FlagName(row.flag_id)][name] = _cell(row, name)
+    return Grid(
+        rows=tuple(
+            _row(flag, {name: kept[name] for name in wanted if name in kept})
+            for flag, kept in cells.items()
+        ),
+        versions={name: versions[name] for name in wanted if name in versions},
+    )
+
+
+def flag_row(name: FlagName, environments: Iterable[EnvironmentName]) -> FlagRow:
+    """Return one flag with its state in `environments`."""
+    return next(row for row in grid(environments).rows if row.name is name)
+
+
+def _row(flag: FlagName, cells: Mapping[EnvironmentName, Cell]) -> FlagRow:
+    facts = DECLARED[flag]
+    return FlagRow(
+        name=flag,
+        purpose=facts.purpose,
+        when_off=facts.when_off,
+        owner=facts.owner,
+        cells=cells,
+    )
+
+
+def _cell(row: FlagState, environment: EnvironmentName) -> Cell:
+    return Cell(
+        environment=environment,
+        state=State(
+            on=row.on,
+            percentage=row.percentage,
+            groups=tuple(row.groups),
+            version=row.version,
+        ),
+        changed_at=row.changed_at,
+        changed_by=row.changed_by,
+        entry_seq=row.entry_seq,
+        default=environment in DECLARED[FlagName(row.flag_id)].on_in,
+    )
