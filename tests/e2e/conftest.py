@@ -136,12 +136,15 @@ def new_page(
 
 @pytest.fixture(scope="package")
 def account(server: Server) -> Callable[[str], dict[str, Any]]:
-    """A function that returns the account of a role, made by command on first use."""
+    """A function that returns the account of a role in all environments, made on first use."""
     made: dict[str, dict[str, Any]] = {}
 
     def of(role: str) -> dict[str, Any]:
         if role not in made:
-            [made[role]] = server.manage("create_user", f"{role}-of-tests", "--role", role)
+            who = ["--username", f"{role}-of-tests", "--reason", "browser tests"]
+            [made[role]] = server.manage(
+                "create_user", *who, "--role", role, "--environment", "all"
+            )
         return made[role]
 
     return of
