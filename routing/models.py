@@ -1,6 +1,6 @@
 """Index of all tables; each is owned and written by its own package alone."""
 
-from routing.access.models import RoleGrant, Token, TokenSet, User
+from routing.access.models import RoleGrant, SignInDelay, Token, TokenSet, User
 from routing.audit.models import Entry, Stream
 from routing.flags.models import Flag, FlagSet, FlagState, Sample, Switch
 from routing.fleet.models import Environment, LoopLease, Process
@@ -15,6 +15,7 @@ __all__ = [
     "Process",
     "RoleGrant",
     "Sample",
+    "SignInDelay",
     "Stream",
     "Switch",
     "Token",

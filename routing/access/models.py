@@ -1,4 +1,4 @@
-"""Tables of access: users, their roles per environment, machine tokens."""
+"""Tables of access: users, their roles per environment, delays of sign-ins, machine tokens."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import secrets
 from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
@@ -16,6 +17,15 @@ USERNAME = RegexValidator(
     "Use 3 to 64 characters: a-z, 0-9, dot, dash, underscore; begin and end with a letter "
     "or digit.",
 )
+
+
+def is_username(text: str) -> bool:
+    """Tell whether `text` could be the name of a user."""
+    try:
+        USERNAME(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def new_pseudonym() -> str:
@@ -31,9 +41,7 @@ class User(AbstractBaseUser):
     """A person. No superuser and no staff: rights come from RoleGrant alone."""
 
     username = models.CharField(max_length=64, unique=True, validators=[USERNAME])
-    pseudonym = models.CharField(
-        max_length=32, unique=True, default=new_pseudonym, editable=False
-    )
+    pseudonym = models.CharField(max_length=32, unique=True, default=new_pseudonym, editable=False)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=300)
@@ -60,6 +68,17 @@ class RoleGrant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id}: {self.role} in {self.environment_id}"
+
+
+class SignInDelay(models.Model):
+    """Failed sign-ins without a success since; see `delays`. No name and no address is kept."""
+
+    key = models.CharField(primary_key=True, max_length=100)
+    failures = models.PositiveIntegerField()
+    last_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class Token(models.Model):

@@ -1,0 +1,259 @@
+"""People and their roles: each change is booked in the transaction that makes it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.auth import password_validation
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.views.decorators.debug import sensitive_variables
+
+from routing.access import authority, tokens
+from routing.access.models import USERNAME, RoleGrant, User
+from routing.audit import ledger
+from routing.core.errors import Invalid, NotFound
+from routing.core.rights import Actor
+from routing.core.values import Action, EnvironmentName, Role
+
+LONGEST_PASSWORD = 128
+# Without what is misread on paper or over the phone: 0 o, 1 i l.
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """A new account; `password` is shown now and never again."""
+
+    user_id: int
+    username: str
+    pseudonym: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Created(user_id={self.user_id}, pseudonym={self.pseudonym!r})"
+
+
+def any_exists() -> bool:
+    """Tell whether there is any account yet."""
+    return User.objects.exists()
+
+
+def generate_password() -> str:
+    """Return 20 random characters in groups of five (99 bits), easy to read out and type."""
+    groups = ("".join(secrets.choice(ALPHABET) for _ in range(5)) for _ in range(4))
+    return "-".join(groups)
+
+
+@sensitive_variables("password", "secret")
+def create_user(
+    *,
+    by: Actor,
+    now: datetime,
+    username: str,
+    grants: Mapping[EnvironmentName, Role],
+    password: str | None = None,
+    reason: str = "",
+) -> Created:
+    """Make an account with at least one role; without `password` a strong one is generated.
+
+    Raises Forbidden unless `by` holds the right Settings in every environment of `grants`,
+    Invalid for a name or password that will not do, NotFound for an unknown environment.
+    """
+    where = next(iter(grants)) if len(grants) == 1 else None
+    with _denied(by, now, Action.USER_CREATE, where, "new"):
+        if not grants:
+            raise Invalid("An account needs a role in at least one environment; name one.")
+        authority.check(by, grants)
+        secret = generate_password() if password is None else password
+        user = User(username=username, created_at=now, created_by=by.id)
+        _check_name(username)
+        _check_password(secret, user)
+        user.set_password(secret)  # slow on purpose, so before the transaction
+        with transaction.atomic():
+            _insert(user)
+            for environment, role in grants.items():
+                _grant(user, environment, role, by, now)
+            _book_created(user, grants, by=by, now=now, reason=reason)
+    return Created(user_id=user.pk, username=username, pseudonym=user.pseudonym, password=secret)
+
+
+def grant(
+    *,
+    by: Actor,
+    now: datetime,
+    user_id: int,
+    environment: EnvironmentName,
+    role: Role,
+    reason: str = "",
+) -> None:
+    """Give the person the role in `environment`, in place of the one held there.
+
+    It holds from the next request on. Tokens that the person made there and that reach beyond
+    the new role are revoked with it. The same role again changes and books nothing.
+    Raises Forbidden, NotFound.
+    """
+    with _denied(by, now, Action.ROLE_GRANT, environment, _pseudonym(user_id)):
+        authority.check(by, [environment])
+        with transaction.atomic():
+            user = _locked(user_id)
+            held = RoleGrant.objects.filter(user=user, environment=str(environment)).first()
+            if held and held.role == role:
+                return
+            _grant(user, environment, role, by, now)
+            revoked = tokens.withdraw(
+                creator=user.pseudonym, environment=environment, role=role, now=now
+            )
+            _book(
+                by=by,
+                now=now,
+                action=Action.ROLE_GRANT,
+                environment=environment,
+                user=user,
+                reason=reason,
+                before={"role": held.role} if held else None,
+                after={"role": str(role)},
+            )
+            tokens.book_withdrawn(revoked, by=by, now=now, reason=reason)
+
+
+def revoke(
+    *, by: Actor, now: datetime, user_id: int, environment: EnvironmentName, reason: str = ""
+) -> None:
+    """Take the person's role in `environment`, and revoke the tokens they made there.
+
+    It holds from the next request on; a person without any role is signed out then. Without a
+    role nothing changes and nothing is booked. Raises Forbidden, NotFound.
+    """
+    with _denied(by, now, Action.ROLE_REVOKE, environment, _pseudonym(user_id)):
+        authority.check(by, [environment])
+        with transaction.atomic():
+            user = _locked(user_id)
+            held = RoleGrant.objects.filter(user=user, environment=str(environment)).first()
+            if held is None:
+                return
+            held.delete()
+            revoked = tokens.withdraw(
+                creator=user.pseudonym, environment=environment, role=None, now=now
+            )
+            _book(
+                by=by,
+                now=now,
+                action=Action.ROLE_REVOKE,
+                environment=environment,
+                user=user,
+                reason=reason,
+                before={"role": held.role},
+            )
+            tokens.book_withdrawn(revoked, by=by, now=now, reason=reason)
+
+
+def _denied(
+    by: Actor, now: datetime, action: Action, where: EnvironmentName | None, object_id: str
+) -> AbstractContextManager[None]:
+    return ledger.denied(
+        by=by, now=now, action=action, environment=where, object_type="user", object_id=object_id
+    )
+
+
+def _check_name(username: str) -> None:
+    try:
+        USERNAME(username)
+    except ValidationError as error:
+        raise Invalid(" ".join(error.messages)) from error
+
+
+@sensitive_variables("password")
+def _check_password(password: str, user: User) -> None:
+    if len(password) > LONGEST_PASSWORD or not password.isprintable():
+        raise Invalid(f"Use a password of at most {LONGEST_PASSWORD} printable characters.")
+    try:
+        password_validation.validate_password(password, user)
+    except ValidationError as error:
+        raise Invalid(" ".join(error.messages)) from error
+
+
+def _insert(user: User) -> None:
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError as error:
+        # Without the name: refusals are booked, and the trail holds no names of people.
+        raise Invalid("There is already an account of that name; choose another.") from error
+
+
+def _pseudonym(user_id: int) -> str:
+    found = User.objects.filter(pk=user_id).values_list("pseudonym", flat=True).first()
+    return found or "unknown"
+
+
+def _locked(user_id: int) -> User:
+    user = User.objects.select_for_update().filter(pk=user_id).first()
+    if user is None:
+        raise NotFound("There is no such account; reload the list of people.")
+    return user
+
+
+def _grant(user: User, environment: EnvironmentName, role: Role, by: Actor, now: datetime) -> None:
+    RoleGrant.objects.update_or_create(
+        user=user,
+        environment_id=str(environment),
+        defaults={"role": str(role), "granted_at": now, "granted_by": by.id},
+    )
+
+
+def _book_created(
+    user: User,
+    grants: Mapping[EnvironmentName, Role],
+    *,
+    by: Actor,
+    now: datetime,
+    reason: str,
+) -> None:
+    _book(
+        by=by,
+        now=now,
+        action=Action.USER_CREATE,
+        environment=None,
+        user=user,
+        reason=reason,
+        after={"active": True},
+    )
+    for environment, role in grants.items():
+        _book(
+            by=by,
+            now=now,
+            action=Action.ROLE_GRANT,
+            environment=environment,
+            user=user,
+            reason=reason,
+            after={"role": str(role)},
+        )
+
+
+def _book(
+    *,
+    by: Actor,
+    now: datetime,
+    action: Action,
+    environment: EnvironmentName | None,
+    user: User,
+    reason: str,
+    before: Mapping[str, str] | None = None,
+    after: Mapping[str, str | bool] | None = None,
+) -> None:
+    ledger.record(
+        by=by,
+        now=now,
+        action=action,
+        environment=environment,
+        object_type="user",
+        object_id=user.pseudonym,
+        reason=reason,
+        before=before,
+        after=after,
+    )

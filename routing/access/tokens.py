@@ -1,0 +1,307 @@
+"""Tokens of machines: issued once, kept as digests, read from memory with every request."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import F
+
+from routing.access import scope
+from routing.access.models import Token, TokenSet
+from routing.access.scope import TokenKind
+from routing.audit import ledger
+from routing.core.chain import Json
+from routing.core.errors import NotFound
+from routing.core.rights import Actor
+from routing.core.values import Action, ActorKind, EnvironmentName, Operation, Role
+
+PREFIX = "hyo_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """A new token; `secret` is shown now and never again."""
+
+    id: str
+    secret: str = field(repr=False)
+    kind: TokenKind
+    environment: EnvironmentName
+    role: Role
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFacts:
+    """What a token may do; `operations` never holds `emergency`, which is a scope of its own."""
+
+    id: str
+    name: str
+    kind: TokenKind
+    environment: EnvironmentName
+    role: Role
+    tenant: str
+    operations: frozenset[Operation]
+    emergency: bool
+    expires_at: datetime
+
+    def may(self, operation: Operation) -> bool:
+        """Tell whether the token may ask for `operation`."""
+        if operation is Operation.EMERGENCY:
+            return self.emergency
+        return operation in self.operations
+
+    def actor(self, *, request_id: str = "", peer: str = "") -> Actor:
+        """Return the actor that a request with this token is."""
+        return Actor(
+            kind=ActorKind.TOKEN,
+            id=self.id,
+            name=self.name,
+            grants={self.environment: self.role},
+            request_id=request_id,
+            peer=peer,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All tokens that are not revoked, by the digest of their secret, at one version."""
+
+    version: int = -1
+    by_digest: Mapping[str, TokenFacts] = field(default_factory=dict)
+
+    def find(self, secret: str, now: datetime) -> TokenFacts | None:
+        """Return what the token of `secret` may do; None if unknown, revoked or expired.
+
+        The time that this takes tells of the digest at most, and nobody can aim at a digest.
+        """
+        found = self.by_digest.get(_digest(secret))
+        return found if found and now < found.expires_at else None
+
+
+_current = Snapshot()
+_loading = threading.Lock()
+
+
+def issue(
+    *,
+    by: Actor,
+    now: datetime,
+    environment: EnvironmentName,
+    role: Role,
+    name: str,
+    operations: Iterable[Operation | str] | None = None,
+    emergency: bool = False,
+    tenant: str = "default",
+    expires_at: datetime | None = None,
+    kind: TokenKind = TokenKind.MACHINE,
+    reason: str = "",
+) -> Issued:
+    """Make a token and return its secret, once.
+
+    `operations` is the allow-list, all but `emergency` without it. A machine's token needs the
+    right Settings and lasts 90 days, at most 365; a run token is minted by ourselves and lasts
+    an hour at most. Raises Forbidden, RuleBroken, Invalid, UnknownWord, NotFound.
+    """
+    token_id = f"tok_{secrets.token_hex(8)}"
+    with ledger.denied(
+        by=by,
+        now=now,
+        action=Action.TOKEN_ISSUE,
+        environment=environment,
+        object_type="token",
+        object_id="new",
+    ):
+        scope.check(by, environment=environment, role=role, kind=kind)
+        secret = PREFIX + secrets.token_urlsafe(32)
+        row = Token(
+            id=token_id,
+            name=scope.named(name),
+            kind=str(kind),
+            environment_id=str(environment),
+            role=str(role),
+            tenant=scope.tenant(tenant),
+            operations=[str(o) for o in scope.operations(operations)],
+            emergency=emergency,
+            secret_sha256=_digest(secret),
+            created_at=now,
+            created_by=by.id,
+            expires_at=scope.end(expires_at, kind=kind, now=now),
+        )
+        with transaction.atomic():
+            scope.check_still(by, environment=environment, role=role)
+            row.save(force_insert=True)
+            _bump()
+            _book(row, Action.TOKEN_ISSUE, by=by, now=now, reason=reason, after=_said(row))
+    return Issued(
+        id=row.id,
+        secret=secret,
+        kind=kind,
+        environment=environment,
+        role=role,
+        expires_at=row.expires_at,
+    )
+
+
+def revoke(*, by: Actor, now: datetime, token_id: str, reason: str = "") -> None:
+    """Revoke a token; every process refuses it as soon as it sees the new version.
+
+    Who minted a run token may revoke it. Revoking twice changes and books nothing. Raises
+    Forbidden; NotFound also for a token of an environment where `by` has no role.
+    """
+    row = Token.objects.filter(pk=token_id).first()
+    if row is None or not scope.sees(by, row):
+        raise NotFound(f"There is no token {token_id[:40]!r} here; reload the list of tokens.")
+    environment = EnvironmentName(row.environment_id)
+    with ledger.denied(
+        by=by,
+        now=now,
+        action=Action.TOKEN_REVOKE,
+        environment=environment,
+        object_type="token",
+        object_id=row.id,
+    ):
+        scope.check_revoke(by, row)
+        with transaction.atomic():
+            if not Token.objects.filter(pk=row.pk, revoked_at=None).update(revoked_at=now):
+                return
+            _bump()
+            _book_revoked(row, by=by, now=now, reason=reason)
+
+
+def withdraw(
+    *, creator: str, environment: EnvironmentName, role: Role | None, now: datetime
+) -> Sequence[Token]:
+    """Revoke what `creator` made in `environment` and what reaches beyond `role`; return it.
+
+    For a change of roles, inside its transaction, which then calls `book_withdrawn`.
+    """
+    rows = Token.objects.select_for_update().filter(
+        created_by=creator, environment_id=str(environment), revoked_at=None
+    )
+    beyond = [row for row in rows.order_by("id") if not scope.within(Role(row.role), role)]
+    if beyond:
+        Token.objects.filter(pk__in=[row.pk for row in beyond]).update(revoked_at=now)
+        _bump()
+    return beyond
+
+
+def book_withdrawn(rows: Sequence[Token], *, by: Actor, now: datetime, reason: str) -> None:
+    """Book each token that `withdraw` returned."""
+    for row in rows:
+        _book_revoked(row, by=by, now=now, reason=reason, facts={"because": "role of its maker"})
+
+
+def load() -> None:
+    """Read all tokens into memory.
+
+    The version is read first: a token committed in between is then known at too low a version,
+    never missing at one that promises it.
+    """
+    global _current  # noqa: PLW0603 - one reference, swapped whole
+    with _loading:  # an older reading must not replace a newer one
+        version = _version()
+        rows = Token.objects.filter(revoked_at=None)
+        by_digest = {row.secret_sha256: _facts(row) for row in rows}
+        _current = Snapshot(version=version, by_digest=by_digest)
+
+
+def refresh_if_changed() -> None:
+    """Read them again when the version in the database is not ours."""
+    if _version() != _current.version:
+        load()
+
+
+def current() -> Snapshot:
+    """Return the snapshot of this process; version -1 before it was loaded."""
+    return _current
+
+
+def find(secret: str, now: datetime) -> TokenFacts | None:
+    """Return what the token of `secret` may do, from memory; None if it is not in force."""
+    return _current.find(secret, now)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def _version() -> int:
+    return TokenSet.objects.values_list("version", flat=True).filter(pk=1).first() or 0
+
+
+def _bump() -> None:
+    TokenSet.objects.bulk_create([TokenSet(id=1, version=0)], ignore_conflicts=True)
+    TokenSet.objects.filter(pk=1).update(version=F("version") + 1)
+    transaction.on_commit(refresh_if_changed)  # this process need not wait for its own poll
+
+
+def _facts(row: Token) -> TokenFacts:
+    return TokenFacts(
+        id=row.id,
+        name=row.name,
+        kind=TokenKind(row.kind),
+        environment=EnvironmentName(row.environment_id),
+        role=Role(row.role),
+        tenant=row.tenant,
+        operations=frozenset(Operation(o) for o in row.operations),
+        emergency=row.emergency,
+        expires_at=row.expires_at,
+    )
+
+
+def _said(row: Token) -> Mapping[str, Json]:
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "role": row.role,
+        "tenant": row.tenant,
+        "operations": row.operations,
+        "emergency": row.emergency,
+        "expires_at": row.expires_at.isoformat(),
+    }
+
+
+def _book_revoked(
+    row: Token, *, by: Actor, now: datetime, reason: str, facts: Json = None
+) -> None:
+    _book(
+        row,
+        Action.TOKEN_REVOKE,
+        by=by,
+        now=now,
+        reason=reason,
+        before={"revoked": False},
+        after={"revoked": True},
+        facts=facts,
+    )
+
+
+def _book(
+    row: Token,
+    action: Action,
+    *,
+    by: Actor,
+    now: datetime,
+    reason: str,
+    before: Json = None,
+    after: Json = None,
+    facts: Json = None,
+) -> None:
+    ledger.record(
+        by=by,
+        now=now,
+        action=action,
+        environment=EnvironmentName(row.environment_id),
+        object_type="token",
+        object_id=row.id,
+        reason=reason,
+        before=before,
+        after=after,
+        facts=facts,
+    )
