@@ -1,0 +1,254 @@
+"""The attempts of one ask, within one deadline: its candidates, one retry, the last resort.
+
+The only retry loop there is. It asks the breakers, calls the clients and keeps what came of it
+in the Run; what is decided before and booked after is the router's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from routing.breakers.board import Board, Key
+from routing.breakers.reserve import RetryBudget, Slots
+from routing.compliance import gate
+from routing.core import failures
+from routing.core.circuit import Permit, Result
+from routing.core.decision import Attempt, Decision, Request, State
+from routing.core.values import (
+    Breaker,
+    EnvironmentName,
+    Failure,
+    Operation,
+    Path,
+    Priority,
+    Skip,
+    WhenDown,
+)
+from routing.decisions import record
+from routing.paths.base import Answer, Call, Message, PathClient, PathError
+
+ATTEMPT_SHARE = 0.6  # of what remains, while another path is left (product.md section 3)
+LEAST_S = 0.05  # an attempt with less time than this is not worth its connection
+EMERGENCY_SLOTS = 2
+RETRY_PAUSE_MS = 150  # the longest, full jitter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A request as a door cleaned it. `pinned` only from a run token.
+
+    `subject` chooses the caller's share of a percentage flag, the tenant where it is empty.
+    """
+
+    caller: record.Caller
+    operation: Operation
+    messages: tuple[Message, ...]
+    priority: Priority | None = None
+    system: str = ""
+    max_tokens: int = 1024
+    temperature: float | None = None
+    pinned: Path | None = None
+    mcp_can_say_it: bool = True
+    subject: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that would be sent: the system prompt, then the messages."""
+        return (self.system, *(m.text for m in self.messages))
+
+
+@dataclass(slots=True)
+class Run:
+    """One ask under way: its deadline on the monotonic clock and what was tried so far."""
+
+    ask: Ask
+    request: Request
+    state: State
+    decision: Decision
+    decision_id: str
+    verdict: gate.Verdict
+    began: float
+    deadline: float
+    attempts: list[Attempt] = field(default_factory=list)
+    skips: dict[Path, Skip] = field(default_factory=dict)
+    answer: Answer | None = None
+    failure: Failure | None = None
+    said_s: float | None = None
+    shed: bool = False
+    resorted: bool = False
+
+    def left_s(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def note(self, path: Path, began: float, failure: Failure | None, detail: str) -> int:
+        """Keep one attempt that began then; return how many µs it took."""
+        took_us = int((time.monotonic() - began) * 1_000_000)
+        self.attempts.append(
+            Attempt(path=path, duration_us=took_us, failure=failure, detail=detail)
+        )
+        self.failure = failure
+        return took_us
+
+
+class Attempts:
+    """Carries out runs; one instance a process, for its slots and its retries are shared."""
+
+    def __init__(
+        self, *, client: Callable[[EnvironmentName, Path], PathClient | None], board: Board
+    ) -> None:
+        self._client = client
+        self._board = board
+        self._slots = Slots()
+        self._retries = RetryBudget()
+
+    async def carry_out(self, run: Run) -> None:
+        """Try what may be tried, until there is an answer or nothing is left."""
+        self._retries.earn()
+        eligible = run.decision.eligible
+        for position, path in enumerate(eligible):
+            alone = position == len(eligible) - 1
+            if not await self._try(run, path, alone=alone):
+                return
+        await self._last_resort(run)
+
+    async def _try(self, run: Run, path: Path, *, alone: bool) -> bool:
+        """Try one candidate; return whether the next one may be tried."""
+        permit = self._permit(run, path)
+        if permit is None:
+            return True
+        go_on = await self._attempt(run, path, permit, alone=alone)
+        if go_on and alone and await self._pause(run):
+            permit = self._board.admit(self._key(run, path))
+            if permit is not None:
+                go_on = await self._attempt(run, path, permit, alone=True)
+        return go_on
+
+    def _permit(self, run: Run, path: Path) -> Permit | None:
+        """Ask the breaker of `path`; note why the path is passed over where it says no."""
+        key = self._key(run, path)
+        permit = self._board.admit(key)
+        if permit is None:
+            forced = self._board.state(key) is Breaker.FORCED_OPEN
+            run.skips[path] = Skip.FORCED_OPEN if forced else Skip.BREAKER_OPEN
+        return permit
+
+    async def _pause(self, run: Run) -> bool:
+        """Wait before the one retry; False where none may or can be made."""
+        if run.failure is None or not failures.may_retry(run.failure):
+            return False
+        pause_s = max(secrets.randbelow(RETRY_PAUSE_MS) / 1000, run.said_s or 0)
+        if pause_s + LEAST_S > run.left_s() or not self._retries.spend():
+            return False
+        await asyncio.sleep(pause_s)
+        return True
+
+    async def _attempt(self, run: Run, path: Path, permit: Permit | None, *, alone: bool) -> bool:
+        """Make one call in the time it may have; settle its breaker; say whether to go on."""
+        key = self._key(run, path)
+        left = run.left_s()
+        if left < LEAST_S:
+            run.skips.setdefault(path, Skip.NO_TIME_LEFT)
+            if permit is not None:
+                self._board.cancel(key, permit)
+            return False
+        began = time.monotonic()
+        try:
+            failure, detail = await self._call(run, path, left if alone else left * ATTEMPT_SHARE)
+        except BaseException:
+            if permit is not None:  # the caller went away: that says nothing about the path
+                self._board.cancel(key, permit)
+            run.note(path, began, Failure.OUTCOME_UNKNOWN, "The call was given up.")
+            raise
+        took_us = run.note(path, began, failure, detail)
+        if permit is not None:
+            self._board.settle(key, permit, _result(failure, took_us, run))
+        elif failure is None:
+            self._board.probe_ok(key)
+        return failure is not None and failures.may_fall_back(failure)
+
+    async def _call(self, run: Run, path: Path, timeout_s: float) -> tuple[Failure | None, str]:
+        run.said_s = None
+        client = self._client(run.ask.caller.environment, path)
+        if client is None:
+            return Failure.DISABLED, "The path is not configured."
+        try:
+            async with asyncio.timeout(timeout_s):
+                run.answer = await client.call(self._words(run, timeout_s))
+        except TimeoutError:
+            return Failure.TIMEOUT, f"No answer within {timeout_s:.1f} s."
+        except PathError as error:
+            run.said_s = error.retry_after_s
+            return error.failure, error.detail
+        return None, ""
+
+    def _words(self, run: Run, timeout_s: float) -> Call:
+        ask = run.ask
+        system, *texts = run.verdict.texts
+        return Call(
+            environment=ask.caller.environment,
+            operation=ask.operation,
+            messages=tuple(
+                replace(m, text=text) for m, text in zip(ask.messages, texts, strict=True)
+            ),
+            system=system,
+            max_tokens=ask.max_tokens,
+            temperature=ask.temperature,
+            timeout_s=timeout_s,
+            decision_id=run.decision_id,
+            nonce=ask.caller.nonce,
+        )
+
+    async def _last_resort(self, run: Run) -> None:
+        """Try what looks down, in matrix order: one in flight each, two for emergencies."""
+        emergency = run.ask.operation is Operation.EMERGENCY
+        paths = _resorts(run)
+        for position, path in enumerate(paths):
+            slot = (run.ask.caller.environment, path, emergency)
+            with self._slots.hold(slot, most=EMERGENCY_SLOTS if emergency else 1) as free:
+                if not free:
+                    run.shed = run.shed or emergency
+                    continue
+                key = self._key(run, path)
+                permit = self._board.admit(key)
+                if permit is None and self._board.state(key) is Breaker.FORCED_OPEN:
+                    continue
+                run.resorted = True
+                alone = position == len(paths) - 1
+                if not await self._attempt(run, path, permit, alone=alone):
+                    return
+
+    def _key(self, run: Run, path: Path) -> Key:
+        environment = run.ask.caller.environment
+        client = self._client(environment, path)
+        return Key(environment=environment, path=path, target=client.target if client else "")
+
+    def wait_s(self, run: Run) -> int:
+        """Return when to come back: when the first open breaker lets a trial through."""
+        waits = [
+            self._board.wait_us(self._key(run, c.path))
+            for c in run.decision.candidates
+            if self._board.state(self._key(run, c.path)) is Breaker.OPEN
+        ]
+        return max(1, math.ceil(min(waits) / 1_000_000)) if waits else 5
+
+
+def _resorts(run: Run) -> tuple[Path, ...]:
+    """Return what the last resort tries: promised, or held back by its breaker since then."""
+    policy = run.decision.row.when_down is WhenDown.LAST_RESORT
+    if not policy and run.ask.operation is not Operation.EMERGENCY:
+        return ()
+    held = {path for path, skip in run.skips.items() if skip is Skip.BREAKER_OPEN}
+    wanted = held.union(run.decision.last_resort)
+    wanted.difference_update(attempt.path for attempt in run.attempts)
+    return tuple(c.path for c in run.decision.candidates if c.path in wanted)
+
+
+def _result(failure: Failure | None, took_us: int, run: Run) -> Result:
+    if failure is not None:
+        return failures.counts_for_breaker(failure)
+    return Result.SLOW if took_us > run.decision.row.budget_ms * 1000 else Result.SUCCESS

@@ -1,0 +1,56 @@
+"""What a caller is told when there is no answer: status, code, advice, when to come back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from routing.core import failures
+from routing.core.values import Failure, Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """`status` is HTTP's; `code` is a word of the product; no hint is None, not 0."""
+
+    status: int
+    code: str
+    advice: str
+    retry_after_s: int | None = None
+
+
+ANSWERED = Told(status=200, code="", advice="")
+_BREACH = "The intended path breaks the residency of this environment; ask an admin to mend it."
+
+
+def tell(
+    *,
+    reason: Reason,
+    failure: Failure | None,
+    refusal: str,
+    said_s: float | None,
+    wait_s: int,
+) -> Told:
+    """Return what to tell a caller who gets no answer; total over its arguments.
+
+    `refusal` names the compliance rule that the request broke, `said_s` is the provider's own
+    hint, `wait_s` how long until a breaker lets the next trial through.
+    """
+    if reason is Reason.REFUSED_COMPLIANCE:
+        return Told(status=422, code=str(reason), advice=refusal or _BREACH)
+    if reason is Reason.SHED:
+        advice = "Both slots for forced emergencies are taken; send it again at once."
+        return Told(status=503, code=str(reason), advice=advice, retry_after_s=1)
+    if failure is not None and not failures.may_fall_back(failure):
+        final = failures.consequence(failure)
+        return Told(status=final.status, code=str(failure), advice=final.advice)
+    hint = None
+    if failure is not None:
+        said = None if said_s is None or not math.isfinite(said_s) else math.ceil(said_s)
+        hint = failures.retry_after_s(failure, said_s=said)
+    return Told(
+        status=503,
+        code=str(Reason.NO_PATH),
+        advice="No path could answer; each candidate and attempt says why.",
+        retry_after_s=hint or wait_s,
+    )

@@ -1,0 +1,124 @@
+"""A path that does what its script says: for tests and demonstrations, without any network.
+
+It keeps the contract of the real clients: answers or PathError, and a call that is cancelled
+ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from routing.core.values import Failure, Path
+from routing.paths.base import Answer, Call, PathError, Probe, Stage, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one call meets: waits for `after`, then fails, breaks, or answers.
+
+    `failure` raises PathError with `detail`, `broken` that error itself: a client that fails its
+    contract. Without either, `answer` is returned; None stands for an echo of the last message.
+    """
+
+    answer: Answer | None = None
+    failure: Failure | None = None
+    detail: str = ""
+    retry_after_s: float | None = None
+    broken: Exception | None = None
+    after: asyncio.Event | None = None
+
+
+ECHO = Step()
+
+
+def fails(failure: Failure, *, retry_after_s: float | None = None, detail: str = "") -> Step:
+    """Return the step of a call that fails so."""
+    words = detail or f"The script says {failure}."
+    return Step(failure=failure, detail=words, retry_after_s=retry_after_s)
+
+
+def says(text: str, *, usage: Usage | None = None) -> Step:
+    """Return the step of a call that is answered with `text`."""
+    return Step(answer=Answer(text=text, stop_reason="end_turn", model="scripted", usage=usage))
+
+
+def waits(event: asyncio.Event) -> Step:
+    """Return the step of a call that is answered once `event` is set; never, if it never is."""
+    return Step(after=event)
+
+
+@dataclass(slots=True)
+class ScriptedClient:
+    """Plays `steps` in order, then `otherwise` for every further call.
+
+    `calls` are those that arrived, `given_up` how many were cancelled, `under_way` how many wait.
+    """
+
+    path: Path
+    target: str = "scripted"
+    steps: Iterable[Step] = ()
+    otherwise: Step = ECHO
+    probes: Iterable[Probe] = ()
+    calls: list[Call] = field(default_factory=list)
+    given_up: int = 0
+    under_way: int = 0
+    closed: bool = False
+    _left: deque[Step] = field(init=False)
+    _probes_left: deque[Probe] = field(init=False)
+    _watchers: list[tuple[int, asyncio.Event]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._left = deque(self.steps)
+        self._probes_left = deque(self.probes)
+
+    async def call(self, call: Call) -> Answer:
+        """Play the next step."""
+        self.calls.append(call)
+        self._tell()
+        if self.closed:
+            raise PathError(Failure.UNREACHABLE, "The client is closed.", sent=False)
+        step = self._left.popleft() if self._left else self.otherwise
+        self.under_way += 1
+        try:
+            if step.after is not None:
+                await step.after.wait()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+        finally:
+            self.under_way -= 1
+        return _play(step, call)
+
+    async def probe(self) -> Probe:
+        """Return the next scripted probe, then good ones."""
+        good = Probe(stages=(Stage(name="script", ok=True, ms=0.0),))
+        return self._probes_left.popleft() if self._probes_left else good
+
+    async def close(self) -> None:
+        """Refuse every further call."""
+        self.closed = True
+
+    async def arrived(self, count: int = 1) -> None:
+        """Return once `count` calls have arrived in all."""
+        event = asyncio.Event()
+        self._watchers.append((count, event))
+        self._tell()
+        await event.wait()
+
+    def _tell(self) -> None:
+        for count, event in self._watchers:
+            if len(self.calls) >= count:
+                event.set()
+
+
+def _play(step: Step, call: Call) -> Answer:
+    if step.broken is not None:
+        raise step.broken
+    if step.failure is not None:
+        raise PathError(step.failure, step.detail, retry_after_s=step.retry_after_s)
+    if step.answer is not None:
+        return step.answer
+    return Answer(text=call.messages[-1].text, stop_reason="end_turn", model="scripted")
