@@ -1,0 +1,64 @@
+"""`manage.py flags`: every flag, where it is on, since when and by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from routing.core.rights import Actor
+from routing.core.values import EnvironmentName
+from routing.flags import queries
+from routing.flags.queries import Cell, FlagRow
+from routing.management import base
+
+
+class Command(base.OperatorCommand):
+    help = "List the flags as the database has them."
+
+    def add(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--environment",
+            choices=[str(e) for e in EnvironmentName],
+            help="only this one; all without it",
+        )
+
+    def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> Iterator[base.Result]:
+        one = options["environment"]
+        grid = queries.grid([EnvironmentName(one)] if one else EnvironmentName)
+        if not grid.versions:
+            self.say("No flags were laid yet; start the server once (`manage.py serve`).")
+        return (
+            _result(row, cell, grid.versions[environment])
+            for row in grid.rows
+            for environment, cell in row.cells.items()
+        )
+
+    def show(self, result: base.Result) -> str:
+        word = "off" if not result["on"] else "on"
+        share = f" {result['percentage']} %" if result["on"] and result["percentage"] < 100 else ""
+        differs = "" if result["on"] == result["default"] else "  (not its default)"
+        return (
+            f"{result['flag']:<32} {result['environment']:<12} {word + share:<8} "
+            f"version {result['version']}{differs}"
+        )
+
+
+def _result(row: FlagRow, cell: Cell, flags_version: int) -> base.Result:
+    return {
+        "flag": str(row.name),
+        "environment": str(cell.environment),
+        "on": cell.state.on,
+        "percentage": cell.state.percentage,
+        "version": cell.state.version,
+        "flags_version": flags_version,
+        "default": cell.default,
+        "changed_at": cell.changed_at.isoformat(),
+        "changed_by": cell.changed_by,
+        "entry": cell.entry_seq,
+        "purpose": row.purpose,
+        "when_off": row.when_off,
+        "owner": row.owner,
+    }
