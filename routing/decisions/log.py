@@ -61,8 +61,9 @@ class DecisionLog:
         self._segment, self._synced, self._accepts = segment, segment.seq, True
         self._thread.start()
 
+    @property
     def synced(self) -> int:
-        """Return the number of the last record that is on disk."""
+        """The number of the last record that is on disk."""
         return self._synced
 
     async def record(self, body: Mapping[str, Any]) -> int:

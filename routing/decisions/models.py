@@ -30,6 +30,8 @@ class Decision(models.Model):
     within_budget = models.BooleanField(null=True)
     duration_us = models.PositiveBigIntegerField(null=True)
 
+    objects: ClassVar[models.Manager[Decision]] = models.Manager()
+
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["stream", "prev"], name="decision_no_fork"),
