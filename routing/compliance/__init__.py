@@ -1,0 +1,1 @@
+"""Compliance: personal data in a request (`pii`), where a path runs (`residency`), the gate."""

@@ -1,0 +1,234 @@
+"""What the detector finds, what it leaves alone, and that a mask leaks nothing."""
+
+from __future__ import annotations
+
+import string
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from stdnum import iban, luhn
+
+from routing.compliance import pii
+from routing.compliance.pii import Finding, Masked, PiiClass
+from tests.unit.compliance import people
+
+BOUNDED = settings(max_examples=200, deadline=None)
+GLUE = st.sampled_from(["", " ", "-", ".", ",", "+", "0", "a", "@", "/", "\n", "€", "\u200b"])
+
+
+def kinds(text: str) -> list[PiiClass]:
+    return [finding.kind for finding in pii.scan(text)]
+
+
+@BOUNDED
+@given(before=people.prose, number=people.ibans(), after=people.prose)
+def test_finds_every_valid_iban_whole(before: str, number: str, after: str) -> None:
+    text = f"{before} {number}|{after}"
+    start = len(before) + 1
+    assert Finding(kind=PiiClass.IBAN, start=start, end=start + len(number)) in pii.scan(text)
+
+
+@BOUNDED
+@given(before=people.prose, number=people.cards(), after=people.prose)
+def test_finds_every_valid_card_whole(before: str, number: str, after: str) -> None:
+    text = f"{before} {number}|{after}"
+    start = len(before) + 1
+    assert Finding(kind=PiiClass.CARD, start=start, end=start + len(number)) in pii.scan(text)
+
+
+@BOUNDED
+@given(before=people.prose, address=people.emails(), after=people.prose)
+def test_finds_every_email_whole(before: str, address: str, after: str) -> None:
+    text = f"{before} {address} {after}"
+    start = len(before) + 1
+    found = pii.scan(text)
+    assert Finding(kind=PiiClass.EMAIL, start=start, end=start + len(address)) in found
+
+
+@BOUNDED
+@given(before=people.prose, number=people.phones(), after=people.prose)
+def test_leaves_no_digits_of_a_telephone_number(before: str, number: str, after: str) -> None:
+    masked = pii.mask(f"{before} {number} {after}")
+    assert masked.classes == (PiiClass.PHONE,)
+    assert not any(char in string.digits for char in masked.text)
+
+
+@BOUNDED
+@given(number=people.tax_ids())
+def test_finds_every_german_tax_number(number: str) -> None:
+    assert pii.mask(f"Steuer-ID: {number}.").text == "Steuer-ID: [national_id]."
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("RCCMNL83S18D969H", "[national_id]"),
+        ("NIE X-2482300-W", "NIE [national_id]"),
+        ("X2482300W", "[national_id]"),
+        ("2 95 10 99 126 111 93", "[national_id]"),
+        ("85.07.30-033.28", "[national_id]"),
+        ("131052-308T", "[national_id]"),
+        ("BSN 111222333", "BSN [national_id]"),
+        ("BSN: 111 111 222 333", "BSN: 111 [national_id]"),
+        ("[BSN] 111222333", "[BSN] [national_id]"),
+        ("PESEL 44051401359", "PESEL [national_id]"),
+        ("DNI 54362315K", "DNI [national_id]"),
+    ],
+)
+def test_finds_national_identity_numbers(text: str, masked: str) -> None:
+    assert pii.mask(text).text == masked
+
+
+@pytest.mark.parametrize("text", ["111222333", "invoice 111222333", "54362315K", "44051401359"])
+def test_leaves_weakly_checked_numbers_alone_without_a_word_nearby(text: str) -> None:
+    assert kinds(text) == []
+
+
+def test_a_mask_in_between_keeps_a_word_as_far_away_as_it_was() -> None:
+    assert kinds("BSN [email] 111222333") == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    pieces=st.lists(people.nobody, min_size=1, max_size=3), word=st.sampled_from([", ", " ok "])
+)
+def test_leaves_alone_what_is_nobodys(pieces: list[str], word: str) -> None:
+    assert pii.scan(word.join(pieces)) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2025", "€ 1.234.567,89", "9780306406157", "4006381333931", "pi is 3.14159265358979323"],
+)
+def test_leaves_numbers_of_things_alone(text: str) -> None:
+    assert pii.scan(text) == ()
+
+
+@BOUNDED
+@given(number=people.cards(), at=st.integers(0, 30), by=st.integers(1, 9))
+def test_a_card_with_one_digit_changed_is_not_found(number: str, at: int, by: int) -> None:
+    places = [i for i, char in enumerate(number) if char.isdigit()]
+    place = places[at % len(places)]
+    wrong = number[:place] + str((int(number[place]) + by) % 10) + number[place + 1 :]
+    assert not luhn.is_valid(wrong.replace(" ", "").replace("-", ""))
+    assert PiiClass.CARD not in kinds(wrong)
+
+
+@BOUNDED
+@given(number=people.ibans(), by=st.integers(1, 9))
+def test_an_iban_with_a_wrong_check_digit_is_not_found(number: str, by: int) -> None:
+    wrong = number[:3] + str((int(number[3]) + by) % 10) + number[4:]
+    assert not iban.is_valid(wrong, check_country=False)
+    assert PiiClass.IBAN not in kinds(wrong)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    pieces=st.lists(st.one_of(people.anybody, people.nobody, people.prose), max_size=6), glue=GLUE
+)
+@example(pieces=["DE89370400440532013000", "4111111111111111"], glue="")
+@example(pieces=["a@b.u", "4111111111111111"], glue="")
+def test_masking_twice_changes_nothing(pieces: list[str], glue: str) -> None:
+    once = pii.mask(glue.join(pieces))
+    assert pii.mask(once.text) == Masked(text=once.text, classes=())
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    pieces=st.lists(st.one_of(people.anybody, people.nobody, people.prose), max_size=6), glue=GLUE
+)
+def test_findings_are_sorted_and_apart(pieces: list[str], glue: str) -> None:
+    text = glue.join(pieces)
+    found = pii.scan(text)
+    assert all(a.end <= b.start for a, b in pairwise(found))
+    assert all(0 <= finding.start < finding.end <= len(text) for finding in found)
+
+
+@BOUNDED
+@given(text=st.text(max_size=200))
+def test_takes_any_text_and_leaves_what_it_does_not_find_as_it_was(text: str) -> None:
+    found = pii.scan(text)
+    outside, at = [], 0
+    for finding in found:
+        outside.append(text[at : finding.start])
+        at = finding.end
+    outside.append(text[at:])
+    rebuilt = "".join(
+        part + (f"[{found[i].kind}]" if i < len(found) else "") for i, part in enumerate(outside)
+    )
+    assert pii.mask(text).text == rebuilt
+
+
+def test_overlapping_findings_are_masked_as_one_by_the_better_proven_class() -> None:
+    assert pii.mask("4111111111111111@example.com").text == "[card]"
+    overlapping = [
+        Finding(kind=PiiClass.EMAIL, start=4, end=9),
+        Finding(kind=PiiClass.IBAN, start=0, end=6),
+    ]
+    assert pii.mask("0123456789", overlapping) == Masked(text="[iban]9", classes=(PiiClass.IBAN,))
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("４１１１ １１１１ １１１１ １１１１", "[card]"),
+        ("٤١١١١١١١١١١١١١١١", "[card]"),
+        ("4\u200b111\u00ad1111\u206011111111\ufe0f", "[card]"),
+        ("4111\u00a01111\u20091111\u202f1111", "[card]"),
+        ("4111–1111−1111‑1111", "[card]"),
+        ("DЕ89370400440532013000", "[iban]"),  # the second letter is Cyrillic
+        ("max＠example．com", "[email]"),
+        ("用户@例子.公司", "[email]"),
+        ("jose\u0301@exa\u0301mple.com", "[email]"),
+        ("🙂🙂max@example.com👩\u200d🚀", "🙂🙂[email]👩\u200d🚀"),
+        ("👩\u200d🚀 a@b.de 👍🏽 +49 30 1234567!", "👩\u200d🚀 [email] 👍🏽 [phone]!"),
+    ],
+)
+def test_reads_text_as_a_person_does(text: str, masked: str) -> None:
+    assert pii.mask(text).text == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("email=a@b.de&x=1", "email=[email]&x=1"),
+        ("?q=max%40example.com", "?q=[email]"),
+        ("{'to': 'o'brien@example.com'}", "{'to': '[email]'}"),
+        ("bounce+max.muster=example.com@lists.org", "[email]"),
+        ("IBANDE89370400440532013000EUR", "IBAN[iban]EUR"),
+        ("2025-11-23 4111 1111 1111 1111 123", "2025-11-23 [card] 123"),
+        ("+1 415 555 2671 12 calls", "[phone] 12 calls"),
+        ("Visa4111111111111111", "Visa[card]"),
+    ],
+)
+def test_masks_the_data_and_not_what_stands_around_it(text: str, masked: str) -> None:
+    assert pii.mask(text).text == masked
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "4", "1 ", "12 34 ", "4111 ", "41111111 ", "a@", "a.", "@b.", "+4", "+49 ", "0 ", "030 ",
+        "(0", "DE89", "DE89 3704 ", "4\u200b", "-", "ffffffff-", "1234-", "a@b.de4111111111111111",
+        "X1", "BSN 111222333 ", "DE89370400440532013000", "aaaaaa11", "[card]111222333", "%40",
+    ],
+)  # fmt: skip
+def test_hostile_text_costs_in_proportion_to_its_length(unit: str) -> None:
+    def cost(length: int) -> float:
+        text = unit * (length // len(unit))
+        best = float("inf")
+        for _ in range(3):
+            start = time.process_time()
+            pii.scan(text)
+            best = min(best, time.process_time() - start)
+        return best
+
+    # Eight times the text: a quadratic scan costs 64 times, a linear one about 8.
+    assert cost(80_000) < 30 * cost(10_000) + 0.01
+
+
+def test_a_megabyte_of_digits_is_nobodys() -> None:
+    assert pii.scan("4" * 1_000_000) == ()
