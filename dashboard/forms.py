@@ -1,0 +1,71 @@
+"""What people may send, checked for shape; what it means is decided below."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from routing.core.guards import Cause
+from routing.core.values import Action, Outcome
+
+BIGGEST = 2**63 - 1
+CAUSES = [("", "none")] + [(str(c), str(c)) for c in Cause]
+
+
+class SignIn(forms.Form):
+    username = forms.CharField(max_length=64)
+    password = forms.CharField(max_length=256, strip=False, widget=forms.PasswordInput)
+    next = forms.CharField(required=False, widget=forms.HiddenInput)
+
+
+class SetFlag(forms.Form):
+    """One flag to one state; `base_version` is the version that the person looked at."""
+
+    to = forms.ChoiceField(choices=[("on", "on"), ("off", "off")])
+    base_version = forms.IntegerField(min_value=0, max_value=BIGGEST)
+    reason = forms.CharField(required=False, strip=False)
+    typed_environment = forms.CharField(required=False, max_length=32)
+    confirmed = forms.BooleanField(required=False)
+    cause = forms.ChoiceField(required=False, choices=CAUSES)
+
+
+class ReviewFlag(forms.Form):
+    """What the review page is asked to show."""
+
+    to = forms.ChoiceField(choices=[("on", "on"), ("off", "off")])
+    cause = forms.ChoiceField(required=False, choices=CAUSES)
+
+
+class When(forms.DateTimeInput):
+    """A browser's own date and time field; what it sends carries no zone and is UTC here."""
+
+    input_type = "datetime-local"
+
+    def format_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) or value is None else f"{value:%Y-%m-%dT%H:%M}"
+
+
+class AuditFilter(forms.Form):
+    """The filters of the Audit page; all optional, all in the address."""
+
+    WHERE = (("here", "this environment"), ("nowhere", "none (sign-ins, people)"))
+
+    where = forms.ChoiceField(required=False, choices=WHERE, label="Booked for")
+    action = forms.ChoiceField(
+        required=False, choices=[("", "any")] + [(str(a), str(a)) for a in Action]
+    )
+    actor = forms.CharField(required=False, max_length=300, label="Who")
+    object = forms.CharField(required=False, max_length=200, label="Object")
+    outcome = forms.ChoiceField(
+        required=False, choices=[("", "any")] + [(str(o), str(o)) for o in Outcome]
+    )
+    since = forms.DateTimeField(required=False, widget=When, label="Since (UTC)")
+    until = forms.DateTimeField(required=False, widget=When, label="Until (UTC)")
+    before = forms.IntegerField(
+        required=False, min_value=1, max_value=BIGGEST, widget=forms.HiddenInput
+    )
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, label_suffix="")
+        self.fields["where"].widget.attrs["data-first-filter"] = ""

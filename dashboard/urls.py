@@ -1,0 +1,54 @@
+"""Addresses of the dashboard: pages are nouns, actions are verbs by POST beneath them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import URLPattern, path, register_converter
+
+from dashboard.views import actions, pages
+from routing.core.flags import FlagName
+from routing.core.values import EnvironmentName
+
+
+class EnvironmentConverter:
+    """Matches known environments only: another word is no address of ours."""
+
+    regex = "|".join(EnvironmentName)
+
+    def to_python(self, value: str) -> EnvironmentName:
+        return EnvironmentName(value)
+
+    def to_url(self, value: str) -> str:
+        return str(EnvironmentName(value))
+
+
+class FlagConverter:
+    """Matches known flags only."""
+
+    regex = "|".join(name.replace(".", r"\.") for name in FlagName)
+
+    def to_python(self, value: str) -> FlagName:
+        return FlagName(value)
+
+    def to_url(self, value: str) -> str:
+        return str(FlagName(value))
+
+
+register_converter(EnvironmentConverter, "environment")
+register_converter(FlagConverter, "flag")
+
+urlpatterns: list[URLPattern] = [
+    path("", pages.home, name="home"),
+    path("favicon.ico", pages.favicon, name="favicon"),
+    path("sign-in/", actions.sign_in, name="sign-in"),
+    path("sign-out/", actions.sign_out, name="sign-out"),
+    path("e/<environment:environment>/", pages.first_page, name="environment"),
+    path("e/<environment:environment>/flags/", pages.flags, name="flags"),
+    path("e/<environment:environment>/flags/<flag:name>/set/", actions.set_flag, name="flag-set"),
+    path("e/<environment:environment>/audit/", pages.audit, name="audit"),
+    path("e/<environment:environment>/audit/<int:seq>/", pages.audit_entry, name="audit-entry"),
+    path("e/<environment:environment>/audit/verify/", actions.verify_audit, name="audit-verify"),
+    path("e/<environment:environment>/partials/<slug:name>/", pages.partial, name="partial"),
+]
+websocket_urlpatterns: list[Any] = []

@@ -1,0 +1,59 @@
+"""Pages for what went wrong before or beside a view: words and the request id, nothing else."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+
+def _page(request: HttpRequest, status: int, title: str, words: str) -> HttpResponse:
+    context = {
+        "title": title,
+        "words": words,
+        "request_id": getattr(request, "request_id", "unknown"),
+    }
+    return render(request, "error.html", context, status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer 400."""
+    return _page(
+        request, 400, "Not understood", "The request makes no sense here. Nothing was changed."
+    )
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer 403."""
+    return _page(request, 403, "Not allowed", "You may not do this. Nothing was changed.")
+
+
+def forged(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer 403 for a form that did not come from a page of ours, or from an old one."""
+    return _page(
+        request,
+        403,
+        "Page too old",
+        "This form was opened before you last signed in, or came from elsewhere. "
+        "Nothing was changed: go back, reload the page and send it again.",
+    )
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer 404."""
+    return _page(
+        request,
+        404,
+        "Not here",
+        "There is no such page, or none that you may see. Check the address or start over.",
+    )
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """Answer 500; nothing in here may need the database."""
+    return _page(
+        request,
+        500,
+        "Something broke on our side",
+        "It is not certain what was done. Reload the page to see what holds; "
+        "give the request id to whoever looks into it.",
+    )

@@ -1,0 +1,161 @@
+"""The gate of every page: who asks, in which environment, and how a refusal is told."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django_htmx.http import HttpResponseClientRedirect
+
+from routing import wiring
+from routing.access import signin
+from routing.core import rights
+from routing.core.errors import NotFound, NotSignedIn, Refused
+from routing.core.rights import Actor, Right
+from routing.core.values import EnvironmentName, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page of the rail; `key` follows `g` on the keyboard."""
+
+    name: str
+    route: str
+    key: str
+    right: Right
+
+
+PAGES = (
+    Page(name="Flags", route="flags", key="f", right=Right.READ),
+    Page(name="Audit", route="audit", key="a", right=Right.AUDIT_READ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One signed-in person at one page of one environment."""
+
+    actor: Actor
+    environment: EnvironmentName
+    section: str
+    now: datetime
+
+    @property
+    def role(self) -> Role | None:
+        return self.actor.role(self.environment)
+
+    @property
+    def environments(self) -> list[EnvironmentName]:
+        """Return the environments that this person may see."""
+        return environments_of(self.actor)
+
+    @property
+    def pages(self) -> list[Page]:
+        """Return the pages that this person may open here."""
+        return [p for p in PAGES if self.may(p.right)]
+
+    def may(self, right: Right) -> bool:
+        """Tell whether the person holds `right` in this environment."""
+        return rights.can(self.actor, right, self.environment)
+
+
+def environments_of(actor: Actor) -> list[EnvironmentName]:
+    """Return the environments where `actor` has a role, development first."""
+    return [e for e in EnvironmentName if actor.role(e) is not None]
+
+
+View = Callable[..., HttpResponse]
+
+
+def page(section: str, right: Right = Right.READ) -> Callable[[View], View]:
+    """Call a view with a Visit in place of the environment's name.
+
+    Without a session: to the sign-in page and back. Without a role there: 404, as if there were
+    no such environment. Without `right`, and for any refusal that the view does not tell itself:
+    a page in words.
+    """
+
+    def wrap(view: View) -> View:
+        @functools.wraps(view)
+        def gated(
+            request: HttpRequest, environment: EnvironmentName, **named: Any
+        ) -> HttpResponse:
+            def show(visit: Visit) -> HttpResponse:
+                rights.check(visit.actor, right, visit.environment)
+                return view(request, visit, **named)
+
+            response = _enter(request, environment, section, show)
+            patch_vary_headers(response, ["Cookie", "HX-Request"])
+            return response
+
+        return gated
+
+    return wrap
+
+
+def _enter(
+    request: HttpRequest,
+    environment: EnvironmentName,
+    section: str,
+    show: Callable[[Visit], HttpResponse],
+) -> HttpResponse:
+    now = wiring.now()
+    try:
+        actor = signin.actor(request, now=now)
+    except NotSignedIn as error:
+        if error.message == signin.ENDED:
+            messages.info(request, error.message)
+        return to_sign_in(request)
+    if actor.role(environment) is None:
+        raise Http404
+    visit = Visit(actor=actor, environment=environment, section=section, now=now)
+    try:
+        return show(visit)
+    except NotFound as error:
+        raise Http404 from error
+    except Refused as error:
+        return refused(request, visit, error)
+
+
+def refused(request: HttpRequest, visit: Visit, error: Refused) -> HttpResponse:
+    """Return the page that says in words what was refused and what to do next."""
+    context = {"visit": visit, "error": error}
+    return render(request, "dashboard/refused.html", context, status=error.status)
+
+
+def to_sign_in(request: HttpRequest) -> HttpResponse:
+    """Send the person to sign in and, after a page was asked for, back to it."""
+    asked = request.get_full_path() if request.method in ("GET", "HEAD") else ""
+    if is_htmx(request):
+        parts = urlsplit(request.headers.get("HX-Current-URL", ""))
+        asked = parts.path + (f"?{parts.query}" if parts.query else "")
+    target = reverse("sign-in") + (f"?next={quote(asked)}" if is_local(asked) else "")
+    response: HttpResponse
+    if is_htmx(request):
+        response = HttpResponseClientRedirect(target)
+    else:
+        response = HttpResponseRedirect(target)
+    patch_vary_headers(response, ["Cookie", "HX-Request"])
+    return response
+
+
+def is_htmx(request: HttpRequest) -> bool:
+    """Tell whether htmx asks and wants a fragment; never a question of rights."""
+    return bool(getattr(request, "htmx", False))
+
+
+def is_local(target: str) -> bool:
+    """Tell whether `target` is a plain path of this site, however a browser reads it."""
+    printable = target.isascii() and target.isprintable()
+    return (
+        printable and target.startswith("/") and not target.startswith("//") and "\\" not in target
+    )

@@ -1,0 +1,119 @@
+"""The levers of the Flags page: what stands around the live part, the review, the refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from dashboard import cards, partials
+from dashboard.cards import FlagCard, Review
+from dashboard.views import gate
+from dashboard.views.gate import Visit
+from routing import wiring
+from routing.changes import change, consent
+from routing.core import rights
+from routing.core.errors import NeedsConfirm, NotFound, Refused, Stale
+from routing.core.flags import FlagName
+from routing.core.guards import Cause
+from routing.core.rights import Right
+from routing.core.values import EnvironmentName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Words above the page; `kind` is done, stale or refused."""
+
+    kind: str
+    text: str
+
+
+def context(
+    visit: Visit, *, review: Review | None = None, notices: Sequence[Notice] = ()
+) -> dict[str, Any]:
+    """Return all that the Flags page and its answers to htmx are told."""
+    grid = partials.flags_grid(tuple(visit.environments), visit.environment, now=visit.now)
+    return {
+        "visit": visit,
+        "grid": grid,
+        "elsewhere": [name for name in visit.environments if name is not visit.environment],
+        "summary": cards.flags_summary(grid),
+        "last": cards.last_changed(grid.rows),
+        "may_change": visit.may(Right.CHANGE),
+        "one_click": visit.environment is EnvironmentName.DEVELOPMENT,
+        "review": review,
+        "notices": notices,
+    }
+
+
+def review(visit: Visit, name: FlagName, to: str, cause: str) -> Review:
+    """Return what switching `name` to `to` would do, judged now and on the state of now."""
+    card = _card(visit, name)
+    if card.here.word == to:
+        rights.check(visit.actor, Right.CHANGE, visit.environment)
+        return cards.review(card, to=to)
+    judgement = change.preview(
+        by=visit.actor,
+        now=visit.now,
+        environment=visit.environment,
+        sets=[change.SetFlag(flag=name, on=to == "on", base_version=card.here.version)],
+        cause=Cause(cause) if cause else None,
+        health=wiring.path_health(visit.environment),
+    )
+    try:
+        consent.check(judgement, by=visit.actor, environment=visit.environment, confirmed=True)
+    except Refused as error:
+        return cards.review(card, to=to, cause=cause, judgement=judgement, refused=error.message)
+    return cards.review(card, to=to, cause=cause, judgement=judgement)
+
+
+def _card(visit: Visit, name: FlagName) -> FlagCard:
+    grid = partials.flags_grid((visit.environment,), visit.environment, now=visit.now)
+    for card in grid.rows:
+        if card.name is name:
+            return card
+    raise NotFound(f"{name} was not laid in {visit.environment} yet.")
+
+
+def review_page(
+    request: HttpRequest,
+    visit: Visit,
+    shown: Review,
+    *,
+    said: Mapping[str, Any] | None = None,
+    notices: Sequence[Notice] = (),
+    status: int = 200,
+) -> HttpResponse:
+    """Return the review as a page of its own; `said` is what was already typed."""
+    told = {"visit": visit, "review": shown, "said": said or {}, "notices": notices}
+    return render(request, "dashboard/review.html", told, status=status)
+
+
+def refusal(
+    request: HttpRequest, visit: Visit, name: FlagName, said: Mapping[str, Any], error: Refused
+) -> HttpResponse:
+    """Tell why nothing was changed, beside the fresh state and what to do next."""
+    shown = review(visit, name, said["to"], said["cause"])
+    notices = [_notice(visit, shown, error)]
+    if not gate.is_htmx(request):
+        return review_page(request, visit, shown, said=said, notices=notices, status=error.status)
+    asks = shown if isinstance(error, NeedsConfirm) else None
+    told = context(visit, review=asks, notices=notices) | {"said": said}
+    return render(request, "dashboard/bits/flags_answer.html", told, status=error.status)
+
+
+def _notice(visit: Visit, shown: Review, error: Refused) -> Notice:
+    if isinstance(error, Stale):
+        now = shown.before
+        since = cards.ago(now.changed_at, visit.now)
+        return Notice(
+            kind="stale",
+            text=f"Somebody was faster: {shown.name} is now {now.text} "
+            f"(by {now.changed_by}, {since}). Nothing of yours was changed.",
+        )
+    if isinstance(error, NeedsConfirm):
+        return Notice(kind="stale", text=f"Not done yet: {error.message}")
+    return Notice(kind="refused", text=error.message)

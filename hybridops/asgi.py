@@ -1,0 +1,111 @@
+"""The root: lifespan, liveness, static files, sockets, and Django for everything else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, cast
+
+import django
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+
+from hybridops.edge import App, Receive, Rules, Scope, Send, guard
+from hybridops.lifespan import Life, Loop
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hybridops.settings")
+django.setup(set_prefix=False)
+
+# These import models, so they wait for the setup above.
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import URLRouter  # noqa: E402
+from channels.security.websocket import OriginValidator  # noqa: E402
+from django.conf import settings  # noqa: E402
+from django.urls import re_path  # noqa: E402
+
+from dashboard.urls import websocket_urlpatterns  # noqa: E402
+from hybridops import static  # noqa: E402
+from routing import wiring  # noqa: E402
+
+
+class Request(ASGIRequest):
+    """A request that knows the id under which its answer and its audit entries go."""
+
+    @property
+    def request_id(self) -> str:
+        """Return the id that the edge gave, never one that the client sent."""
+        return str(self.scope["request_id"])
+
+
+class Django(ASGIHandler):
+    request_class = Request
+
+
+class Root:
+    """Sends each connection to its app; `files` is there once the start has collected them."""
+
+    def __init__(self, django_app: App, sockets: App) -> None:
+        self._django = django_app
+        self._sockets = sockets
+        self._files: App | None = None
+        self.life = Life(self._prepare, put_away=wiring.stop)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.life.run(receive, send)
+        elif scope["type"] == "websocket":
+            # Without it all sockets of the process share one thread for the database.
+            async with ThreadSensitiveContext():
+                await self._sockets(scope, receive, send)
+        else:
+            await self._http(scope)(scope, receive, send)
+
+    def _http(self, scope: Scope) -> App:
+        path: str = scope["path"]
+        if path == "/livez":
+            return _words(200, "alive")
+        if path == "/readyz":
+            # The database is left out on purpose: its outage is no outage of routing.
+            return _words(200, "ready") if self.life.ready else _words(503, "not ready")
+        if path.startswith(static.PREFIX) and self._files is not None:
+            return self._files
+        return self._django
+
+    async def _prepare(self) -> Sequence[Loop]:
+        await sync_to_async(wiring.start_checks)()
+        self._files = await sync_to_async(static.serve)()
+        return await wiring.start()
+
+
+def _words(status: int, text: str) -> App:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"text/plain; charset=utf-8")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": f"{text}\n".encode()})
+
+    return answer
+
+
+async def no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Close a socket that no route serves, before it is accepted."""
+    await receive()
+    await send({"type": "websocket.close", "code": 4404})
+
+
+def sockets(origins: Sequence[str]) -> App:
+    """Return the sockets' app: exact origins only, then the session's user, then the routes."""
+    routes: Any = [*websocket_urlpatterns, re_path(r"", cast("Any", no_such_socket))]
+    return cast("App", OriginValidator(AuthMiddlewareStack(URLRouter(routes)), origins))
+
+
+def build() -> App:
+    """Return the whole application as the settings describe it."""
+    rules = Rules(
+        origins=settings.HYBRIDOPS_ORIGINS,
+        hosts=settings.ALLOWED_HOSTS,
+        https=settings.HYBRIDOPS_URL.startswith("https://"),
+    )
+    return guard(Root(cast("App", Django()), sockets(settings.HYBRIDOPS_ORIGINS)), rules)
+
+
+application = build()

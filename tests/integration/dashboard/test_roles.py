@@ -1,0 +1,112 @@
+"""Who may open what: every route of the URLconf by every role, generated from the URLconf."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from routing.core.flags import FlagName
+from routing.core.values import EnvironmentName, Role
+from tests.integration.dashboard.conftest import ClientOf
+
+WHO = ("", *(str(role) for role in Role), "stranger")
+DEV, STG = EnvironmentName.DEVELOPMENT, EnvironmentName.STAGING
+HERE: dict[str, Any] = {"environment": DEV}
+FLAG = HERE | {"name": FlagName.CACHING}
+SIGN_IN = 302
+# In the order of WHO: nobody, viewer, reviewer, operator, admin, and an admin of elsewhere.
+EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
+    ("home", "GET"): ({}, (SIGN_IN, 302, 302, 302, 302, 302)),
+    ("favicon", "GET"): ({}, (302, 302, 302, 302, 302, 302)),
+    ("sign-in", "GET"): ({}, (200, 200, 200, 200, 200, 200)),
+    ("sign-in", "POST"): ({}, (400, 400, 400, 400, 400, 400)),
+    ("sign-out", "POST"): ({}, (302, 302, 302, 302, 302, 302)),
+    ("environment", "GET"): (HERE, (SIGN_IN, 302, 302, 302, 302, 404)),
+    ("flags", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
+    ("flag-set", "GET"): (FLAG, (SIGN_IN, 403, 403, 200, 200, 404)),
+    ("flag-set", "POST"): (FLAG, (SIGN_IN, 403, 403, 302, 302, 404)),
+    ("audit", "GET"): (HERE, (SIGN_IN, 403, 200, 200, 200, 404)),
+    ("audit-entry", "GET"): (HERE | {"seq": 1}, (SIGN_IN, 403, 200, 200, 200, 404)),
+    ("audit-verify", "POST"): (HERE, (SIGN_IN, 403, 200, 403, 200, 404)),
+    ("partial", "GET"): (HERE | {"name": "flags_grid"}, (SIGN_IN, 200, 200, 200, 200, 404)),
+}
+BODIES = {("flag-set", "POST"): {"to": "off", "base_version": "1", "confirmed": "true"}}
+QUERIES = {("flag-set", "GET"): "?to=off"}
+
+
+def routes() -> set[str]:
+    def walk(patterns: list[URLPattern | URLResolver]) -> set[str]:
+        found: set[str] = set()
+        for pattern in patterns:
+            if isinstance(pattern, URLResolver):
+                found |= walk(pattern.url_patterns)
+            else:
+                found.add(str(pattern.name))
+        return found
+
+    return walk(get_resolver().url_patterns)
+
+
+def test_every_route_is_in_the_table() -> None:
+    assert routes() == {route for route, _ in EXPECTED}
+
+
+def signed_in(client_of: ClientOf, who: str) -> Client:
+    return client_of("admin", only=STG) if who == "stranger" else client_of(who)
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_each_route_answers_each_role_as_the_table_says(client_of: ClientOf, who: str) -> None:
+    client = signed_in(client_of, who)
+    found: dict[tuple[str, str], int] = {}
+    for (route, method), (named, _) in EXPECTED.items():
+        if route == "sign-out":
+            continue  # it would end the session of the others; it has a test of its own
+        path = reverse(route, kwargs=named) + QUERIES.get((route, method), "")
+        body = BODIES.get((route, method), {})
+        answer = client.post(path, body) if method == "POST" else client.get(path)
+        found[route, method] = answer.status_code
+        if who == "" and answer.status_code == SIGN_IN and route != "favicon":
+            assert answer["Location"].startswith("/sign-in/")
+    at = WHO.index(who)
+    assert found == {
+        key: statuses[at] for key, (_, statuses) in EXPECTED.items() if key[0] != "sign-out"
+    }
+
+
+@pytest.mark.parametrize(("route", "method"), EXPECTED)
+def test_other_methods_are_refused(client_of: ClientOf, route: str, method: str) -> None:
+    client = client_of("admin")
+    served = {m for r, m in EXPECTED if r == route}
+    served |= {"HEAD", "OPTIONS"} if "GET" in served else {"OPTIONS"}
+    for other in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} - served:
+        answer = client.generic(other, reverse(route, kwargs=EXPECTED[route, method][0]))
+        assert answer.status_code == 405, (route, other)
+
+
+def test_the_rail_lists_only_what_the_person_may_open(client_of: ClientOf) -> None:
+    audit = reverse("audit", kwargs=HERE)
+    flags = reverse("flags", kwargs=HERE)
+    assert audit not in client_of("viewer").get(flags).content.decode()
+    assert audit in client_of("reviewer").get(flags).content.decode()
+
+
+def test_a_person_sees_no_environment_without_a_role(client_of: ClientOf) -> None:
+    page = client_of("operator", only=STG).get("/e/staging/flags/").content.decode()
+    assert "production" not in page
+    assert "development" not in page
+
+
+def test_a_viewer_who_opens_audit_is_told_why_not(client_of: ClientOf) -> None:
+    answer = client_of("viewer").get("/e/production/audit/")
+    assert answer.status_code == 403
+    assert "needs the role reviewer or operator or admin in production" in answer.content.decode()
+
+
+def test_signing_out_ends_the_session(client_of: ClientOf) -> None:
+    client = client_of("viewer")
+    assert client.post("/sign-out/").status_code == 302
+    assert client.get("/e/development/flags/").status_code == 302
