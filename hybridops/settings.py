@@ -1,10 +1,12 @@
 """Settings, all of them. The environment may say HYBRIDOPS_HOME, HYBRIDOPS_PORT, HYBRIDOPS_URL,
-HYBRIDOPS_ENVIRONMENTS, HYBRIDOPS_ENVIRONMENT, HYBRIDOPS_ALLOWED_HOSTS, HYBRIDOPS_SECRET_KEY,
-DATABASE_URL and REDIS_URL; anything it says that makes no sense stops the start with the mend.
+HYBRIDOPS_ENVIRONMENTS, HYBRIDOPS_ENVIRONMENT, HYBRIDOPS_EMBEDDED, HYBRIDOPS_ALLOWED_HOSTS,
+HYBRIDOPS_SECRET_KEY, DATABASE_URL and REDIS_URL; anything it says that makes no sense stops the
+start with the mend.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -27,6 +29,14 @@ def read_port(text: str) -> int:
             f"HYBRIDOPS_PORT is {text!r}; set it to a number from 1 to 65535, such as 8000."
         )
     return int(text)
+
+
+def read_switch(name: str, *, default: bool) -> bool:
+    """Return whether the variable `name` says on (1) or off (0); unset is `default`."""
+    said = os.environ.get(name, "")
+    if said not in ("", "0", "1"):
+        raise ImproperlyConfigured(f"{name} is {said!r}; set it to 1 for on or 0 for off.")
+    return said == "1" if said else default
 
 
 def read_environments(text: str) -> tuple[str, ...]:
@@ -91,14 +101,13 @@ def read_secret(home: Path) -> str:
     mine = kept.with_name(f"secret_key.{os.getpid()}")
     mine.write_text(secrets.token_urlsafe(64))
     mine.chmod(0o400)
-    try:
+    with contextlib.suppress(FileExistsError):
         os.link(mine, kept)  # the first process wins; the others read its key
-    except FileExistsError:
-        pass
     mine.unlink()
     return kept.read_text()
 
 
+HYBRIDOPS_VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
 HYBRIDOPS_HOME = Path(os.environ.get("HYBRIDOPS_HOME") or BASE_DIR / "var").resolve()
 HYBRIDOPS_HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -116,6 +125,8 @@ if HYBRIDOPS_ENVIRONMENT not in HYBRIDOPS_ENVIRONMENTS:
         f"{', '.join(HYBRIDOPS_ENVIRONMENTS)}."
     )
 REDIS_URL = os.environ.get("REDIS_URL", "")
+# The local stand-ins serve as the paths of a first run; beside a real database only if asked.
+HYBRIDOPS_EMBEDDED = read_switch("HYBRIDOPS_EMBEDDED", default=not os.environ.get("DATABASE_URL"))
 
 _public = urlsplit(HYBRIDOPS_URL)
 if _public.scheme not in ("http", "https") or not _public.hostname:
@@ -225,6 +236,7 @@ SESSION_COOKIE_AGE = 12 * 3600
 CSRF_USE_SESSIONS = False
 CSRF_COOKIE_NAME = f"{_prefix}csrf"
 CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "dashboard.views.errors.forged"
 X_FRAME_OPTIONS = "DENY"
 SECURE_SSL_REDIRECT = _secure
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _secure else None

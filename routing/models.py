@@ -1,22 +1,34 @@
 """Index of all tables; each is owned and written by its own package alone."""
 
 from routing.access.models import RoleGrant, SignInDelay, Token, TokenSet, User
-from routing.audit.models import Entry, Stream
+from routing.audit.models import DenialCount, Entry, Stream
+from routing.decisions.models import Decision
 from routing.flags.models import Flag, FlagSet, FlagState, Sample, Switch
 from routing.fleet.models import Environment, LoopLease, Process
+from routing.health.models import HealthMinute, PathHealth
+from routing.matrix.models import MatrixVersion
+from routing.support.models import AuditRun, Finding, SupportSession
 
 __all__ = [
+    "AuditRun",
+    "Decision",
+    "DenialCount",
     "Entry",
     "Environment",
+    "Finding",
     "Flag",
     "FlagSet",
     "FlagState",
+    "HealthMinute",
     "LoopLease",
+    "MatrixVersion",
+    "PathHealth",
     "Process",
     "RoleGrant",
     "Sample",
     "SignInDelay",
     "Stream",
+    "SupportSession",
     "Switch",
     "Token",
     "TokenSet",

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path as Folder
 
-from routing.core.values import EnvironmentName, Health, Path
+from django.conf import settings
+from django.db import connection
+
+from routing import conf, stream
+from routing.access import people, tokens
+from routing.audit import guards
+from routing.changes import first_run as ground
+from routing.core import matrix, vocabulary
+from routing.core.decision import PathFacts, State
+from routing.core.errors import Broken
+from routing.core.rights import Actor
+from routing.core.values import EnvironmentName, Health, Path, Role
+from routing.engine import Engine
+from routing.flags import snapshot as flags
+from routing.health import queries as judgements
+from routing.health import snapshot as health
+from routing.loops import Loop
+from routing.matrix import queries as matrices
+
+_engine: Engine | None = None
 
 
 def now() -> datetime:
@@ -13,13 +33,115 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def prepare_database() -> None:
+    """Put SQLite into WAL once, before anything else opens it; PostgreSQL needs nothing."""
+    if connection.vendor != "sqlite":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode=WAL")
+
+
 def start_checks() -> None:
     """Raise Broken when the installation cannot be trusted to work."""
+    matrix.check(matrix.DEFAULT)
+    vocabulary.check()
+    missing = guards.missing(connection)
+    if missing:
+        raise Broken(
+            f"The database lacks the audit guards {', '.join(missing)}; run "
+            "`manage.py migrate`, which puts them back, then `manage.py verify_audit`."
+        )
+
+
+def first_run(*, by: Actor, now: datetime) -> list[people.Created]:
+    """Lay environments and flags where they are missing; make one account a role if none is.
+
+    Returns the accounts just made, with their passwords: nothing else ever shows them again.
+    """
+    served = conf.current().environments
+    ground.lay(by=by, now=now, environments=served, embedded=conf.current().embedded)
+    guards.canary()
+    if people.any_exists():
+        return []
+    return [
+        people.create_user(by=by, now=now, username=str(role), grants=dict.fromkeys(served, role))
+        for role in Role
+    ]
+
+
+def refresh() -> None:
+    """Read everything that decisions are made from into memory."""
+    flags.refresh()
+    tokens.load()
+    matrices.refresh()
+
+
+def versions() -> dict[str, int]:
+    """Return what this process runs: each snapshot's version by name."""
+    seen = {f"flags:{e}": state.version for e, state in flags.current().environments.items()}
+    seen |= {f"matrix:{e}": matrices.current().of(e).version for e in conf.current().environments}
+    return seen | {"tokens": tokens.current().version}
 
 
 def path_health(environment: EnvironmentName) -> Mapping[Path, Health]:
-    """Return the measured health of both paths in `environment`.
+    """Return the measured health of both paths: from this server's memory, else as stored.
 
-    Nothing probes yet, so both are unknown, and a guard that asks for proof refuses.
+    A judgement older than 15 s counts as unknown, wherever it comes from.
     """
-    return dict.fromkeys(Path, Health.UNKNOWN)
+    at = now()
+    now_us = int(at.timestamp() * 1_000_000)
+    if _engine is None:
+        for row in judgements.rows(environment):
+            observed_us = int(row.observed_at.timestamp() * 1_000_000)
+            health.put(environment, row.path, row.status, observed_us)
+    return health.of(environment, now_us)
+
+
+def situation(environment: EnvironmentName, subject: str) -> State:
+    """Return what is in force in `environment` now, from memory alone."""
+    found = path_health(environment)
+    return State(
+        matrix=matrices.current().of(environment),
+        flags=flags.current().evaluate(environment, subject),
+        paths={path: _facts(environment, path, found[path]) for path in Path},
+    )
+
+
+def _facts(environment: EnvironmentName, path: Path, found: Health) -> PathFacts:
+    if _engine is None or not _engine.configured(environment, path):
+        return PathFacts(configured=False, health=Health.NOT_CONFIGURED)
+    return PathFacts(
+        region_allowed=_engine.residence(environment, path).allowed,
+        health=found,
+        breaker=_engine.breaker(environment, path),
+    )
+
+
+def engine() -> Engine | None:
+    """Return the running parts of this server process, None in a command."""
+    return _engine
+
+
+async def start() -> Sequence[tuple[str, Loop]]:
+    """Build the engine of this server process and return the loops that keep it going."""
+    global _engine  # noqa: PLW0603 - one a process, made by its lifespan
+    _engine = Engine(
+        home=Folder(settings.HYBRIDOPS_HOME),
+        door_url=settings.HYBRIDOPS_URL,
+        code_version=settings.HYBRIDOPS_VERSION,
+        settings=conf.current(),
+        clock=now,
+        situation=situation,
+        refresh=refresh,
+        versions=versions,
+    )
+    stream.bind(_engine.loop)
+    await _engine.open()
+    return _engine.loops()
+
+
+async def stop() -> None:
+    """Close what `start` opened."""
+    stream.bind(None)
+    if _engine is not None:
+        await _engine.close()

@@ -18,7 +18,7 @@ from django.db import connection as default
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from routing.audit import triggers
-from routing.audit.triggers import CLOSED, ENTRY, MARK, STREAM, Guard
+from routing.audit.triggers import CLOSED, DECISION, ENTRY, MARK, STREAM, Guard
 from routing.core.errors import AuditBroken
 
 
@@ -123,7 +123,10 @@ _COLUMNS = (
     "stream, seq, body, prev, hash, at, actor_kind, actor, action, environment, "
     "object_type, object_id, outcome, request_id"
 )
-_GAP = _COLUMNS.replace("seq, body, prev, hash", "seq + 2, body, hash, prev")
+_CHAIN, _SKIPPING = "seq, body, prev, hash", "seq + 2, body, hash, prev"
+_GAP = _COLUMNS.replace(_CHAIN, _SKIPPING)
+_TEXTS = "kind, decision_id, environment, operation, intended, effective, reason"
+_DECIDED = f"stream, {_CHAIN}, {_TEXTS}, synthetic"
 # TRUNCATE is left out: it would lock the table against every reader for the length of the try.
 _ATTEMPTS = {
     "UPDATE": f"UPDATE {ENTRY} SET actor = 'somebody else' WHERE stream = '{_SCRATCH}'",
@@ -132,6 +135,10 @@ _ATTEMPTS = {
     f"WHERE stream = '{_SCRATCH}' ON CONFLICT (stream, seq) DO UPDATE SET actor = 'other'",
     "INSERT with a gap": f"INSERT INTO {ENTRY} ({_COLUMNS}) SELECT {_GAP} FROM {ENTRY} "
     f"WHERE stream = '{_SCRATCH}'",
+    "UPDATE of a decision": f"UPDATE {DECISION} SET reason = '' WHERE stream = '{_SCRATCH}'",
+    "DELETE of a decision": f"DELETE FROM {DECISION} WHERE stream = '{_SCRATCH}'",
+    "INSERT of a decision with a gap": f"INSERT INTO {DECISION} ({_DECIDED}) "
+    f"SELECT {_DECIDED.replace(_CHAIN, _SKIPPING)} FROM {DECISION} WHERE stream = '{_SCRATCH}'",
     "UPDATE of a stream": f"UPDATE {STREAM} SET opened_at = opened_at WHERE name = '{_SCRATCH}'",
     "DELETE of a stream": f"DELETE FROM {STREAM} WHERE name = '{_SCRATCH}'",
     **{
@@ -175,6 +182,9 @@ def _lay_scratch(cursor: Any) -> None:
     values = [_SCRATCH, 1, zeros, zeros, ones, at, *[""] * 8]
     places = ", ".join(["%s"] * len(values))
     cursor.execute(f"INSERT INTO {ENTRY} ({_COLUMNS}) VALUES ({places})", values)
+    decided = [_SCRATCH, 1, zeros, zeros, ones, *[""] * 7, False]
+    places = ", ".join(["%s"] * len(decided))
+    cursor.execute(f"INSERT INTO {DECISION} ({_DECIDED}) VALUES ({places})", decided)
 
 
 def _refused(statement: str) -> bool:

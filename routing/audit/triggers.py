@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MARK = "guarded:"  # begins every refusal, so that the canary can tell it from a constraint's
-ENTRY, STREAM = "routing_entry", "routing_stream"
+ENTRY, STREAM, DECISION = "routing_entry", "routing_stream", "routing_decision"
+CHAINED = (ENTRY, DECISION)
 CLOSED = ("routing_flag_users", "routing_flag_groups")
 
 
@@ -24,11 +25,12 @@ class Guard:
 
 # SQLite: REPLACE deletes rows without firing delete triggers, unless recursive_triggers is
 # on; so the insert triggers refuse every row that collides with an old one on any unique key.
-_ENTRY_FOLLOWS = f"""
-     NEW.seq IS NOT (SELECT COALESCE(MAX(seq), 0) + 1 FROM {ENTRY} WHERE stream = NEW.stream)
+def _does_not_follow(table: str) -> str:
+    return f"""
+     NEW.seq IS NOT (SELECT COALESCE(MAX(seq), 0) + 1 FROM {table} WHERE stream = NEW.stream)
   OR NEW.prev IS NOT COALESCE(
-       (SELECT hash FROM {ENTRY} WHERE stream = NEW.stream ORDER BY seq DESC LIMIT 1), NEW.prev)
-  OR EXISTS (SELECT 1 FROM {ENTRY} WHERE hash = NEW.hash)
+       (SELECT hash FROM {table} WHERE stream = NEW.stream ORDER BY seq DESC LIMIT 1), NEW.prev)
+  OR EXISTS (SELECT 1 FROM {table} WHERE hash = NEW.hash)
 """
 
 
@@ -45,16 +47,19 @@ def sqlite() -> tuple[Guard, ...]:
             when=f"BEFORE {verb} ON {table}",
             body=_abort(f"{table} is append-only, {verb} is refused"),
         )
-        for table in (ENTRY, STREAM)
+        for table in (*CHAINED, STREAM)
         for verb in ("UPDATE", "DELETE")
     ]
     guards += [
         Guard(
-            name=f"audit_{ENTRY}_append",
-            table=ENTRY,
-            when=f"BEFORE INSERT ON {ENTRY} WHEN {_ENTRY_FOLLOWS}",
-            body=_abort(f"{ENTRY} is append-only, the row does not follow the last one"),
-        ),
+            name=f"audit_{table}_append",
+            table=table,
+            when=f"BEFORE INSERT ON {table} WHEN {_does_not_follow(table)}",
+            body=_abort(f"{table} is append-only, the row does not follow the last one"),
+        )
+        for table in CHAINED
+    ]
+    guards += [
         Guard(
             name=f"audit_{STREAM}_append",
             table=STREAM,
@@ -82,19 +87,24 @@ BEGIN
     USING ERRCODE = 'integrity_constraint_violation';
 END
 """
-_APPEND = f"""
+
+
+def _append(table: str) -> str:
+    return f"""
 DECLARE
   last record;
 BEGIN
-  SELECT seq, hash INTO last FROM {ENTRY} WHERE stream = NEW.stream ORDER BY seq DESC LIMIT 1;
+  SELECT seq, hash INTO last FROM {table} WHERE stream = NEW.stream ORDER BY seq DESC LIMIT 1;
   IF (FOUND AND (NEW.seq IS DISTINCT FROM last.seq + 1 OR NEW.prev IS DISTINCT FROM last.hash))
      OR (NOT FOUND AND NEW.seq IS DISTINCT FROM 1) THEN
-    RAISE EXCEPTION '{MARK} {ENTRY} is append-only, the row does not follow the last one'
+    RAISE EXCEPTION '{MARK} {table} is append-only, the row does not follow the last one'
       USING ERRCODE = 'integrity_constraint_violation';
   END IF;
   RETURN NEW;
 END
 """
+
+
 _STAY_EMPTY = f"""
 BEGIN
   RAISE EXCEPTION '{MARK} % stays empty, flags are set per environment', TG_TABLE_NAME
@@ -106,7 +116,7 @@ END
 def postgresql() -> tuple[Guard, ...]:
     """Return the triggers of a PostgreSQL database."""
     guards = []
-    for table in (ENTRY, STREAM):
+    for table in (*CHAINED, STREAM):
         for name, when in (
             ("no_change", f"BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW"),
             ("no_truncate", f"BEFORE TRUNCATE ON {table} FOR EACH STATEMENT"),
@@ -114,8 +124,10 @@ def postgresql() -> tuple[Guard, ...]:
             guards.append(
                 Guard(name=f"audit_{table}_{name}", table=table, when=when, body=_REFUSE)
             )
-    append = f"BEFORE INSERT ON {ENTRY} FOR EACH ROW"
-    guards.append(Guard(name=f"audit_{ENTRY}_append", table=ENTRY, when=append, body=_APPEND))
+    for table in CHAINED:
+        when = f"BEFORE INSERT ON {table} FOR EACH ROW"
+        body = _append(table)
+        guards.append(Guard(name=f"audit_{table}_append", table=table, when=when, body=body))
     for table in CLOSED:
         when = f"BEFORE INSERT ON {table} FOR EACH ROW"
         guards.append(Guard(name=f"closed_{table}", table=table, when=when, body=_STAY_EMPTY))

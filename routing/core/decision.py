@@ -243,34 +243,42 @@ def _reason(
     return Reason.FORCED_EMERGENCY if emergency else Reason.LAST_RESORT
 
 
-def conclude(decision: Decision, attempts: Sequence[Attempt], *, shed: bool = False) -> Conclusion:
+def conclude(
+    decision: Decision,
+    attempts: Sequence[Attempt],
+    *,
+    held: Mapping[Path, Skip] | None = None,
+    resorted: bool = False,
+    shed: bool = False,
+) -> Conclusion:
     """Return what became of `decision` after `attempts`.
 
-    The effective path is that of the successful attempt, None without one. A request that was
-    answered elsewhere than on the first path tried was moved by an error, unless it was forced
-    or the last resort. `shed` says that no slot was free.
+    The effective path is that of the successful attempt, None without one. `held` names eligible
+    paths that were passed over when their turn came (a breaker gave no permit, no time was
+    left); `resorted` says that the answer came from the last resort; `shed` that no slot of it
+    was free.
     """
+    held = held or {}
     answered = next((a.path for a in attempts if a.failure is None), None)
     tried = {a.path for a in attempts if a.failure is not None}
     candidates = tuple(
-        Candidate(path=c.path, skip=Skip.TRIED if c.path in tried and c.skip is None else c.skip)
+        Candidate(path=c.path, skip=c.skip or held.get(c.path) or _tried(c.path, tried))
         for c in decision.candidates
     )
-    return Conclusion(
-        effective=answered,
-        reason=_end(decision, attempts, answered, shed=shed),
-        candidates=candidates,
-    )
-
-
-def _end(
-    decision: Decision, attempts: Sequence[Attempt], answered: Path | None, *, shed: bool
-) -> Reason:
     if decision.reason is Reason.REFUSED_COMPLIANCE:
-        return Reason.REFUSED_COMPLIANCE
-    if answered is None:
-        return Reason.SHED if shed else Reason.NO_PATH
-    if answered in decision.last_resort:
+        reason = Reason.REFUSED_COMPLIANCE
+    elif answered is None:
+        reason = Reason.SHED if shed else Reason.NO_PATH
+    elif resorted:
         emergency = decision.row.operation is Operation.EMERGENCY
-        return Reason.FORCED_EMERGENCY if emergency else Reason.LAST_RESORT
-    return decision.reason if attempts[0].path is answered else Reason.FALLBACK_ERROR
+        reason = Reason.FORCED_EMERGENCY if emergency else Reason.LAST_RESORT
+    elif answered is decision.eligible[0]:
+        reason = decision.reason
+    else:
+        skip = held.get(decision.eligible[0])
+        reason = _MOVED_BECAUSE[skip] if skip else Reason.FALLBACK_ERROR
+    return Conclusion(effective=answered, reason=reason, candidates=candidates)
+
+
+def _tried(path: Path, tried: set[Path]) -> Skip | None:
+    return Skip.TRIED if path in tried else None

@@ -27,6 +27,7 @@ class Facts:
     environments: Sequence[EnvironmentName]
     code_version: str
     door_url: str = ""
+    boot: str = ""  # of a process that names its streams by it; else one is drawn
 
 
 def start(facts: Facts, *, now: datetime, versions: Mapping[str, int]) -> str:
@@ -36,7 +37,7 @@ def start(facts: Facts, *, now: datetime, versions: Mapping[str, int]) -> str:
     """
     at = clock.read(now)
     Process.objects.filter(heartbeat_at__lt=at - KEPT).delete()
-    name, boot = facts.name[:40], secrets.token_hex(8)
+    name, boot = facts.name[:40], facts.boot or secrets.token_hex(8)
     row = Process.objects.create(
         id=f"{name}:{boot}",
         name=name,

@@ -263,12 +263,15 @@ def test_names_where_the_request_went_and_why_it_moved() -> None:
     lost = conclude(got, (failed,))
     assert (lost.effective, lost.reason) == (None, Reason.NO_PATH)
     assert conclude(got, (), shed=True).reason is Reason.SHED
+    held = conclude(got, (Attempt(path=DIRECT, duration_us=7),), held={MCP: Skip.BREAKER_OPEN})
+    assert held.reason is Reason.FALLBACK_BREAKER_OPEN
+    assert held.candidates[0].skip is Skip.BREAKER_OPEN
 
 
 def test_a_forced_emergency_is_named_as_such() -> None:
     got = decide(request(Operation.EMERGENCY), state(direct=PathFacts(health=Health.UNHEALTHY)))
     assert (got.reason, got.last_resort) == (Reason.FORCED_EMERGENCY, (DIRECT,))
-    done = conclude(got, (Attempt(path=DIRECT, duration_us=1),))
+    done = conclude(got, (Attempt(path=DIRECT, duration_us=1),), resorted=True)
     assert done.reason is Reason.FORCED_EMERGENCY
 
 

@@ -1,0 +1,21 @@
+"""Django's settings turned into ours, once; nothing below reads Django's for figures."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from django.conf import settings
+from django.db import connection
+
+from routing.core.settings import Settings
+from routing.core.values import EnvironmentName
+
+
+@cache
+def current() -> Settings:
+    """Return the settings of this process."""
+    return Settings(
+        environments=tuple(EnvironmentName(e) for e in settings.HYBRIDOPS_ENVIRONMENTS),
+        embedded=settings.HYBRIDOPS_EMBEDDED,
+        sqlite=connection.vendor == "sqlite",
+    )

@@ -1,0 +1,248 @@
+"""The running parts of one server process, and the loops that keep them going."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path as Folder
+
+from django.db import connection
+
+from routing import loops
+from routing.access import signin, tokens
+from routing.audit import ledger
+from routing.breakers.board import Board, Key
+from routing.compliance import gate, residency
+from routing.compliance.residency import Residence
+from routing.core.decision import State
+from routing.core.settings import Settings
+from routing.core.values import Breaker, EnvironmentName, Path
+from routing.decisions.log import DecisionLog
+from routing.decisions.shipper import Shipper
+from routing.flags import snapshot as flags
+from routing.fleet import heartbeat, leases, queries
+from routing.health import store
+from routing.loops import Hand, Loop
+from routing.matrix import queries as matrices
+from routing.monitor import HybridHealthMonitor
+from routing.paths.keeper import Keeper
+from routing.paths.roster import Roster
+from routing.router import IntelligentRouter
+from routing.stream import announce
+
+
+class Engine:
+    """Owns clients, breakers, the decision log, router and monitor of this process."""
+
+    def __init__(
+        self,
+        *,
+        home: Folder,
+        door_url: str,
+        code_version: str,
+        settings: Settings,
+        clock: Callable[[], datetime],
+        situation: Callable[[EnvironmentName, str], State],
+        refresh: Callable[[], None],
+        versions: Callable[[], dict[str, int]],
+    ) -> None:
+        self.name = socket.gethostname().split(".")[0][:40]
+        self.boot = secrets.token_hex(8)
+        self.loop = asyncio.get_running_loop()
+        self.settings = settings
+        self.clock = clock
+        self._door_url = door_url
+        self._code_version = code_version
+        self._refresh = refresh
+        self._versions = versions
+        self.board = Board()
+        self.roster = Roster(home)
+        self.keeper = Keeper(home) if settings.embedded else None
+        self.log = DecisionLog(home / "segments", process=self.name, boot=self.boot)
+        self.shipper = Shipper(
+            home / "segments", live=self.log.stream, synced=lambda: self.log.synced
+        )
+        self.monitor = HybridHealthMonitor(
+            environments=settings.environments,
+            client=self.roster.client,
+            flags=lambda environment: flags.current().evaluate(environment, ""),
+            board=self.board,
+            clock=clock,
+            interval_s=settings.probe_s,
+        )
+        self.router = IntelligentRouter(
+            situation=situation,
+            client=self.roster.client,
+            board=self.board,
+            log=self.log,
+            clock=clock,
+            policy=gate.Policy(),
+            listeners=(self.monitor.take,),
+        )
+
+    @property
+    def process(self) -> str:
+        """The id of this process: its row's and its decision stream's."""
+        return f"{self.name}:{self.boot}"
+
+    def configured(self, environment: EnvironmentName, path: Path) -> bool:
+        """Tell whether this process has a client for `path` in `environment`."""
+        return self.roster.client(environment, path) is not None
+
+    def breaker(self, environment: EnvironmentName, path: Path) -> Breaker:
+        """Return the state of the breaker of `path` in `environment`."""
+        client = self.roster.client(environment, path)
+        target = client.target if client else ""
+        return self.board.state(Key(environment=environment, path=path, target=target))
+
+    def residence(self, environment: EnvironmentName, path: Path) -> Residence:
+        """Judge where the actual client of `path` would send data."""
+        row = self.roster.row(environment)
+        if row is None:
+            return Residence(allowed=False, sentence="The environment has no settings.")
+        bedrock = path is Path.DIRECT_BEDROCK
+        return residency.judge(
+            residency=row.residency,
+            path=path,
+            target=row.bedrock_target if bedrock else row.mcp_target,
+            region=row.bedrock_region if bedrock else "",
+            model=row.bedrock_model if bedrock else "",
+            declared_region=str(row.thresholds.get("mcp_region", "")),
+        )
+
+    async def open(self) -> None:
+        """Start the stand-ins, read the snapshots, make the clients, open the decision log."""
+        # The SDKs take a second to import: on a thread, and while the stand-ins start.
+        importing = asyncio.create_task(asyncio.to_thread(_import_sdks))
+        if self.keeper is not None:
+            await self.keeper.open()
+            await self.keeper.start_all()
+        await importing
+        async with loops.hand("start") as hand:
+            await hand.do(self._refresh)
+            self.roster.adopt(await hand.do(queries.environments))
+        await asyncio.to_thread(self.log.open, self.clock())
+
+    async def close(self) -> None:
+        """Close the clients, the decision log and the stand-ins."""
+        await self.roster.close()
+        await asyncio.to_thread(self.log.close, self.clock())
+        if self.keeper is not None:
+            await self.keeper.close()
+
+    def loops(self) -> Sequence[tuple[str, Loop]]:
+        """Return every loop of this process by name."""
+        return (
+            ("snapshots", self._keep_snapshots),
+            ("process-row", self._keep_row),
+            ("shipper", self._ship),
+            ("monitor", self._watch),
+            (
+                "bookings",
+                lambda: loops.every(self.settings.signin_flush_s, "bookings", self._book),
+            ),
+        )
+
+    def _book(self) -> None:
+        signin.flush_failures(now=self.clock())
+        ledger.flush_denials(now=self.clock())
+
+    async def _keep_snapshots(self) -> None:
+        """See other processes' changes: their commits first, then the version rows.
+
+        `PRAGMA data_version` counts the commits of others as seen from the connection that asks,
+        so one hand keeps one connection.
+        """
+        seen: int | None = None
+        async with loops.hand("snapshots") as hand:
+            while True:
+                await asyncio.sleep(self.settings.poll_s)
+                latest = await hand.try_to(_data_version)
+                if latest is not None and (latest != seen or not self.settings.sqlite):
+                    await self._refresh_what_changed(hand)
+                seen = latest
+
+    async def _refresh_what_changed(self, hand: Hand) -> None:
+        await hand.try_to(flags.refresh_if_changed)
+        await hand.try_to(tokens.refresh_if_changed)
+        await hand.try_to(matrices.refresh_if_changed)
+        rows = await hand.try_to(queries.environments)
+        if rows is not None:
+            self.roster.adopt(rows)
+
+    async def _keep_row(self) -> None:
+        facts = heartbeat.Facts(
+            name=self.name,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            kind="server",
+            environments=self.settings.environments,
+            code_version=self._code_version,
+            door_url=self._door_url,
+            boot=self.boot,
+        )
+        async with loops.hand("process-row") as hand:
+            process = await hand.do(
+                heartbeat.start, facts, now=self.clock(), versions=self._versions()
+            )
+            told = self._versions()
+            try:
+                while True:
+                    # A version is told as soon as it is run, everything else every few seconds.
+                    for _ in range(int(self.settings.heartbeat_s / 0.1)):
+                        await asyncio.sleep(0.1)
+                        if self._versions() != told:
+                            break
+                    told = self._versions()
+                    await hand.try_to(heartbeat.beat, process, now=self.clock(), versions=told)
+            finally:
+                await asyncio.shield(hand.do(heartbeat.stop, process, now=self.clock()))
+
+    async def _ship(self) -> None:
+        async with loops.hand("shipper") as hand:
+            await hand.do(self.shipper.close_the_dead, self.clock())
+            while True:
+                await hand.try_to(self.shipper.ship)
+                await asyncio.sleep(self.settings.ship_s)
+
+    async def _watch(self) -> None:
+        """Probe and judge while this process holds the monitor's lease."""
+        lease = None
+        async with loops.hand("monitor") as hand:
+            while True:
+                lease = await hand.try_to(self._hold, lease)
+                if lease is not None:
+                    measured = await self.monitor.round()
+                    await hand.try_to(self._store, measured, lease)
+                await asyncio.sleep(self.settings.probe_s)
+
+    def _hold(self, lease: leases.Lease | None) -> leases.Lease | None:
+        if lease is not None and leases.renew(lease, now=self.clock()):
+            return lease
+        return leases.take(
+            "monitor", self.process, now=self.clock(), seconds=self.settings.lease_s
+        )
+
+    def _store(self, measured: Sequence[store.Measured], lease: leases.Lease) -> None:
+        store.save(measured, self.clock(), fence=(lease.name, lease.fence))
+        for environment in {one.environment for one in measured}:
+            announce("health", environment)
+
+
+def _import_sdks() -> None:
+    from routing.paths import bedrock, mcp
+
+    bedrock.load_sdk()
+    mcp.load_sdk()
+
+
+def _data_version() -> int:
+    if connection.vendor != "sqlite":
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA data_version")
+        return int(cursor.fetchone()[0])

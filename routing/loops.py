@@ -1,0 +1,68 @@
+"""How a background loop runs: its own thread, its own connection, no failure that ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import ParamSpec, TypeVar
+
+from django.db import DatabaseError, connection
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+Loop = Callable[[], Awaitable[None]]
+
+
+class Hand:
+    """One thread with one database connection that stays open between jobs."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    async def do(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `job` on the thread and return what it returns; raises what it raises."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: job(*args, **kwargs))
+
+    async def try_to(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Run `job`; a database that is away is logged and gives None, to be tried again."""
+        try:
+            return await self.do(job, *args, **kwargs)
+        except DatabaseError:
+            log.exception(
+                "%s: the database did not take it; the next round tries again.", self._name
+            )
+            await self.do(_let_go)
+            return None
+
+    async def end(self) -> None:
+        """Close the connection and let the thread go."""
+        await self.do(_let_go)
+        self._thread.shutdown(wait=False)
+
+
+def _let_go() -> None:
+    connection.close()  # looked up here: each thread has a connection of its own
+
+
+@asynccontextmanager
+async def hand(name: str) -> AsyncIterator[Hand]:
+    """Lend a hand named `name` for the length of a loop."""
+    one = Hand(name)
+    try:
+        yield one
+    finally:
+        await asyncio.shield(one.end())
+
+
+async def every(seconds: float, name: str, job: Callable[[], object]) -> None:
+    """Run `job` every `seconds`, for as long as the server lives."""
+    async with hand(name) as one:
+        while True:
+            await one.try_to(job)
+            await asyncio.sleep(seconds)

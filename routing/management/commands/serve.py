@@ -1,0 +1,117 @@
+"""`manage.py serve`: set up what is missing, then serve in the foreground until told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandParser
+
+from routing import wiring
+from routing.core.errors import Unavailable
+from routing.core.rights import Actor
+from routing.management import base
+
+
+class Server(uvicorn.Server):
+    """uvicorn that tells through `run/server.json` when it answers, and ends with status 0."""
+
+    def __init__(self, config: uvicorn.Config, note: Path) -> None:
+        super().__init__(config)
+        self.note = note
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets=sockets)
+        self._write(ready=self.started)
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        self._write(ready=False)
+        await super().shutdown(sockets=sockets)
+
+    def _write(self, *, ready: bool) -> None:
+        facts = {"url": settings.HYBRIDOPS_URL, "pid": os.getpid(), "ready": ready}
+        fresh = self.note.with_suffix(".new")
+        fresh.write_text(json.dumps(facts))
+        fresh.replace(self.note)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle the signals without raising them again: a wanted end is status 0."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+class Command(base.OperatorCommand):
+    help = "Set up what is missing and serve the dashboard and the machine door."
+
+    def add(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to bind to")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        run = Path(settings.HYBRIDOPS_HOME) / "run"
+        run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._lock = _lock(run / "server.lock")
+        except Unavailable as error:
+            self.stderr.write(error.message)
+            sys.exit(1)
+        wiring.prepare_database()
+        call_command("migrate", verbosity=0, interactive=False)
+        call_command("collectstatic", verbosity=0, interactive=False)
+        super().handle(*args, **options)
+
+    def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> list[base.Result]:
+        made = wiring.first_run(by=by, now=now)
+        if made:
+            self.say("First run. These passwords are shown once; keep them:")
+            for account in made:
+                self.say(f"  {account.username:<10} {account.password}")
+        note = Path(settings.HYBRIDOPS_HOME) / "run" / "server.json"
+        server = Server(_config(options["host"]), note)
+        self.say(f"HybridOps serves {settings.HYBRIDOPS_URL} (end with Ctrl-C).")
+        server.run()
+        return [] if server.started else [{"ok": False, "url": settings.HYBRIDOPS_URL}]
+
+
+def _lock(path: Path) -> int:
+    """Hold the one-server lock of this home; the kernel lets go of it when we end."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Unavailable(
+            f"Another server already uses {settings.HYBRIDOPS_HOME}. End it first, or set "
+            "HYBRIDOPS_HOME (and HYBRIDOPS_PORT) to run a second one beside it."
+        ) from None
+    return descriptor
+
+
+def _config(host: str) -> uvicorn.Config:
+    return uvicorn.Config(
+        "hybridops.asgi:application",
+        host=host,
+        port=settings.HYBRIDOPS_PORT,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        ws_max_size=65_536,
+        limit_concurrency=2_000,
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=15,
+    )

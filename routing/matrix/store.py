@@ -1,0 +1,40 @@
+"""Compare-and-set on the matrix inside the caller's transaction; neither books nor announces."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from routing.core.errors import Stale
+from routing.core.matrix import DEFAULT, Matrix
+from routing.core.values import EnvironmentName
+from routing.matrix import codec
+from routing.matrix.models import MatrixVersion
+
+
+def read(environment: EnvironmentName) -> Matrix:
+    """Return the matrix in force: the newest version, or the default as version 1."""
+    newest = MatrixVersion.objects.filter(environment_id=environment).order_by("-version").first()
+    return DEFAULT if newest is None else codec.decode(newest.rows, version=newest.version)
+
+
+def publish(
+    *, environment: EnvironmentName, base_version: int, matrix: Matrix, by: str, now: datetime
+) -> Matrix:
+    """Put `matrix` in force as the version after `base_version`; old ones are kept.
+
+    Raises Stale when another version is in force by now. Two writers at once are told apart by
+    the unique (environment, version): the loser's transaction fails.
+    """
+    inforce = read(environment)
+    if inforce.version != base_version:
+        raise Stale(
+            f"The matrix of {environment} is at version {inforce.version} by now, not "
+            f"{base_version}; look at it again.",
+            current=inforce.version,
+        )
+    rows = codec.encode(matrix)
+    fresh = codec.decode(rows, version=base_version + 1)
+    MatrixVersion.objects.create(
+        environment_id=environment, version=fresh.version, rows=rows, made_at=now, made_by=by
+    )
+    return fresh

@@ -1,0 +1,172 @@
+"""HybridHealthMonitor: probe and judge each path, in every environment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+from routing.breakers.board import Board, Key
+from routing.core import failures, health
+from routing.core.circuit import Result
+from routing.core.flags import FlagName
+from routing.core.health import Known, Looked
+from routing.core.values import Breaker, EnvironmentName, Path
+from routing.health import snapshot
+from routing.health.store import Measured
+from routing.health.traffic import Sample, Window
+from routing.paths.base import PathClient, Probe
+from routing.router import Routed
+
+PROBE_WITHIN_S = 4.5
+_PROVIDER: Mapping[Path, FlagName] = {
+    Path.DIRECT_BEDROCK: FlagName.BEDROCK_PROVIDER,
+    Path.MCP: FlagName.MCP_INTEGRATION,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """One path after its probe; `client` None means not configured, `probe` None not probed."""
+
+    environment: EnvironmentName
+    path: Path
+    client: PathClient | None
+    probe: Probe | None
+    on: bool
+    monitored: bool
+
+
+class HybridHealthMonitor:
+    """One instance a process; `round` is run by whoever holds the monitor's lease."""
+
+    def __init__(
+        self,
+        *,
+        environments: Sequence[EnvironmentName],
+        client: Callable[[EnvironmentName, Path], PathClient | None],
+        flags: Callable[[EnvironmentName], Mapping[FlagName, bool]],
+        board: Board,
+        clock: Callable[[], datetime],
+        interval_s: float,
+    ) -> None:
+        self._environments = tuple(environments)
+        self._client = client
+        self._flags = flags
+        self._board = board
+        self._clock = clock
+        self._interval_us = int(interval_s * 1_000_000)
+        self._window = Window()
+        self._looked: dict[tuple[EnvironmentName, Path], deque[Looked]] = {}
+        self._half_open: dict[tuple[EnvironmentName, Path], int] = {}
+        self._last: dict[tuple[EnvironmentName, Path], Breaker] = {}
+
+    def take(self, routed: Routed, now: datetime) -> None:
+        """Count one routed request: the router's listener."""
+        at_us = _us(now)
+        budget_us = routed.decision.row.budget_ms * 1000
+        for attempt in routed.attempts:
+            failure = attempt.failure
+            counts = failure is not None and failures.counts_for_breaker(failure) is Result.FAILURE
+            sample = Sample(
+                at_us=at_us,
+                duration_us=attempt.duration_us,
+                failure=str(failure or ""),
+                counts=counts,
+                slow=attempt.duration_us > budget_us,
+                synthetic=routed.caller.synthetic,
+            )
+            self._window.add(routed.caller.environment, attempt.path, sample)
+
+    async def round(self) -> tuple[Measured, ...]:
+        """Probe every path once and judge it; what the next decisions read is put in place."""
+        seen = await asyncio.gather(
+            *(self._look(environment, path) for environment in self._environments for path in Path)
+        )
+        now = self._clock()
+        measured = [self._judge(one, _us(now)) for one in seen]
+        for one in measured:
+            snapshot.put(one.environment, one.path, one.judged.status, _us(now))
+        return tuple(measured)
+
+    async def fresh(self, environment: EnvironmentName, path: Path) -> Measured:
+        """Probe and judge one path now, for a preflight; nothing is stored."""
+        return self._judge(await self._look(environment, path), _us(self._clock()))
+
+    async def _look(self, environment: EnvironmentName, path: Path) -> _Seen:
+        flags = self._flags(environment)
+        client = self._client(environment, path)
+        seen = _Seen(
+            environment=environment,
+            path=path,
+            client=client,
+            probe=None,
+            on=flags[_PROVIDER[path]],
+            monitored=flags[FlagName.MONITORING],
+        )
+        if client is None or not seen.monitored:
+            return seen
+        try:
+            async with asyncio.timeout(PROBE_WITHIN_S):
+                probe = await client.probe()
+        except TimeoutError:
+            probe = Probe()
+        return replace(seen, probe=probe)
+
+    def _judge(self, seen: _Seen, now_us: int) -> Measured:
+        where = (seen.environment, seen.path)
+        key = Key(
+            environment=seen.environment,
+            path=seen.path,
+            target=seen.client.target if seen.client else "",
+        )
+        if seen.probe is not None:
+            looked = self._looked.setdefault(where, deque(maxlen=32))
+            looked.append(Looked(at_us=now_us, ok=seen.probe.ok, problem=_problem(seen.probe)))
+            if seen.probe.ok:
+                self._board.probe_ok(key)
+        breaker = self._board.state(key)
+        since_us = self._since(where, breaker, now_us)
+        known = Known(
+            path=seen.path,
+            configured=seen.client is not None,
+            switched_on=seen.on,
+            monitored=seen.monitored,
+            breaker=breaker,
+            probes=tuple(self._looked.get(where, ())),
+            traffic=self._window.real(*where, now_us, since_us),
+            since_us=since_us,
+            interval_us=self._interval_us,
+        )
+        return Measured(
+            environment=seen.environment,
+            path=seen.path,
+            target=key.target,
+            judged=health.judge(known, now_us),
+            breaker=breaker,
+            stages=[asdict(stage) for stage in seen.probe.stages] if seen.probe else [],
+            figures=self._window.figures(*where, now_us),
+            probe_ok=seen.probe.ok if seen.probe else None,
+        )
+
+    def _since(self, where: tuple[EnvironmentName, Path], breaker: Breaker, now_us: int) -> int:
+        """Return from when on samples count: from the moment the breaker last went half-open.
+
+        The line stays when it closes again: what came before belongs to the fault.
+        """
+        if breaker is Breaker.HALF_OPEN and self._last.get(where) is not Breaker.HALF_OPEN:
+            self._half_open[where] = now_us
+        self._last[where] = breaker
+        return self._half_open.get(where, 0)
+
+
+def _problem(probe: Probe) -> str:
+    if not probe.stages:
+        return f"no stage ended within {PROBE_WITHIN_S} s"
+    return next((f"{s.name}: {s.detail}" for s in probe.stages if not s.ok), "")
+
+
+def _us(now: datetime) -> int:
+    return int(now.timestamp() * 1_000_000)

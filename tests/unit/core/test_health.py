@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing.core import health
+from routing.core.health import Known, Looked, Traffic
+from routing.core.values import Breaker, Health, Path
+
+NOW = 1_000_000_000
+STEP = 5_000_000
+
+
+def looks(*results: bool, ends: int = NOW) -> tuple[Looked, ...]:
+    n = len(results)
+    return tuple(
+        Looked(at_us=ends - (n - 1 - i) * STEP, ok=ok, problem="" if ok else "refused")
+        for i, ok in enumerate(results)
+    )
+
+
+def known(*results: bool, **more: object) -> Known:
+    return Known(path=Path.MCP, probes=looks(*results), **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("results", "status"),
+    [
+        ((True,), Health.HEALTHY),
+        ((True, False), Health.DEGRADED),
+        ((True, False, False), Health.DEGRADED),
+        ((True, False, False, False), Health.UNHEALTHY),
+        ((False, False, False, True), Health.DEGRADED),
+        ((False, False, False, True, True), Health.HEALTHY),
+        ((False,), Health.DEGRADED),
+    ],
+)
+def test_probes_count_in_runs(results: tuple[bool, ...], status: Health) -> None:
+    assert health.judge(known(*results), NOW).status is status
+
+
+@pytest.mark.parametrize(
+    ("failed", "slow", "status"),
+    [
+        (0, 0, Health.HEALTHY),
+        (5, 0, Health.HEALTHY),
+        (6, 0, Health.DEGRADED),
+        (10, 0, Health.DEGRADED),
+        (11, 0, Health.UNHEALTHY),
+        (0, 5, Health.HEALTHY),
+        (0, 6, Health.DEGRADED),
+    ],
+)
+def test_real_traffic_counts_by_its_shares(failed: int, slow: int, status: Health) -> None:
+    traffic = Traffic(calls=100, failed=failed, slow=slow, newest_us=NOW)
+    assert health.judge(known(True, traffic=traffic), NOW).status is status
+
+
+def test_few_real_requests_say_nothing() -> None:
+    traffic = Traffic(calls=19, failed=19, newest_us=NOW)
+    assert health.judge(known(True, True, traffic=traffic), NOW).status is Health.HEALTHY
+
+
+def test_without_a_fresh_measurement_it_is_unknown_and_has_no_score() -> None:
+    old = Known(path=Path.MCP, probes=looks(True, True, ends=NOW - 2 * STEP - 1))
+    judged = health.judge(old, NOW)
+    assert (judged.status, judged.score) == (Health.UNKNOWN, None)
+    assert health.judge(Known(path=Path.MCP), NOW).status is Health.UNKNOWN
+
+
+def test_monitoring_off_is_unknown_never_green() -> None:
+    assert health.judge(known(True, True, monitored=False), NOW).status is Health.UNKNOWN
+
+
+def test_a_half_open_breaker_lets_older_samples_leave_the_status() -> None:
+    before = looks(False, False, False, ends=NOW - STEP)
+    after = looks(True, ends=NOW)
+    both = Known(
+        path=Path.MCP, probes=before + after, breaker=Breaker.HALF_OPEN, since_us=NOW - STEP + 1
+    )
+    assert health.judge(both, NOW).why == ("The breaker is half-open: trials decide.",)
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"configured": False}, Health.NOT_CONFIGURED),
+        ({"switched_on": False}, Health.OFF),
+        ({"maintenance": True}, Health.MAINTENANCE),
+        ({"breaker": Breaker.OPEN}, Health.UNHEALTHY),
+        ({"breaker": Breaker.HALF_OPEN}, Health.DEGRADED),
+    ],
+)
+def test_states_that_no_probe_outweighs(more: dict[str, object], status: Health) -> None:
+    assert health.judge(known(True, True, **more), NOW).status is status
+
+
+knowns = st.builds(
+    Known,
+    path=st.sampled_from(Path),
+    configured=st.booleans(),
+    switched_on=st.booleans(),
+    monitored=st.booleans(),
+    maintenance=st.booleans(),
+    breaker=st.sampled_from(Breaker),
+    probes=st.lists(
+        st.builds(Looked, at_us=st.integers(NOW - 100_000_000, NOW), ok=st.booleans()), max_size=14
+    ),
+    traffic=st.builds(
+        lambda calls, failed, slow, age: Traffic(
+            calls=calls, failed=min(failed, calls), slow=min(slow, calls), newest_us=NOW - age
+        ),
+        st.integers(0, 200),
+        st.integers(0, 200),
+        st.integers(0, 200),
+        st.integers(0, 60_000_000),
+    ),
+)
+
+
+@given(knowns)
+def test_green_means_measured_lately_and_fine(k: Known) -> None:
+    judged = health.judge(k, NOW)
+    assert (judged.score is None) == (
+        judged.status in (Health.UNKNOWN, Health.OFF, Health.MAINTENANCE, Health.NOT_CONFIGURED)
+    )
+    if judged.status is Health.HEALTHY:
+        ages = [NOW - p.at_us for p in k.probes]
+        if k.traffic.calls >= health.LEAST_REAL:
+            ages.append(NOW - k.traffic.newest_us)
+        assert min(ages) <= 2 * STEP
+        assert k.breaker in (Breaker.CLOSED, Breaker.FORCED_CLOSED)
+        assert k.monitored and k.configured and k.switched_on
+    else:
+        assert judged.why, "every status but healthy says why"
+
+
+@given(st.lists(st.sampled_from(Health), min_size=1))
+def test_the_worst_wins_when_folded(healths: list[Health]) -> None:
+    if Health.UNHEALTHY in healths:
+        assert health.worst(healths) is Health.UNHEALTHY
+    assert health.worst(healths) is health.worst(healths[::-1])
+    assert health.worst([]) is Health.UNKNOWN
