@@ -11,7 +11,7 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.changes import consent, reasons
-from routing.core import guards, matrix, rights
+from routing.core import guards, rights
 from routing.core.chain import Json
 from routing.core.errors import Invalid, NotFound
 from routing.core.flags import FlagName, parse_flag
@@ -20,6 +20,7 @@ from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Health, Path
 from routing.flags import snapshot, store
 from routing.flags.snapshot import State
+from routing.matrix import store as matrices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +200,7 @@ def _judge(
         environment=environment,
         before=before,
         after=before | wanted,
-        matrix=matrix.DEFAULT,
+        matrix=matrices.read(environment),
         health=health,
         cause=cause,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,8 +24,9 @@ from routing.core.errors import (
 )
 from routing.core.flags import FlagName
 from routing.core.guards import Answer, Cause
-from routing.core.values import EnvironmentName
+from routing.core.values import EnvironmentName, Operation, Path
 from routing.flags import queries, snapshot
+from routing.matrix import store as matrices
 from tests.integration.changes.ground import (
     ADMIN,
     DEV,
@@ -229,6 +231,23 @@ def test_the_guards_see_the_tables_and_not_an_old_snapshot() -> None:
     snapshot._current = stale_look
     with pytest.raises(RuleBroken, match="no_path_left"):
         apply([to(BEDROCK, False)], confirmed=True)
+
+
+def test_the_guards_see_the_matrix_in_force() -> None:
+    lay()
+    kept = matrices.read(STG)
+    alone = replace(kept.row(Operation.STANDARD), primary=Path.DIRECT_BEDROCK, fallback=None)
+    mine = replace(kept, rows={**kept.rows, Operation.STANDARD: alone})
+    with transaction.atomic():
+        matrices.publish(
+            environment=STG, base_version=kept.version, matrix=mine, by="user:1", now=NOW
+        )
+    with pytest.raises(NeedsConfirm) as asked:
+        apply([to(BEDROCK, False)])
+    assert [effect.split()[0] for effect in asked.value.facts["effects"]] == [
+        "emergency",
+        "standard",
+    ]
 
 
 @pytest.mark.parametrize(
