@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, overload
 
@@ -21,11 +21,13 @@ Json: TypeAlias = "bool | int | str | Sequence[Json] | Mapping[str, Json] | None
 LABEL = b"hybridops-audit/1"
 MAX_INT = 2**53 - 1  # beyond it, readers that know only doubles disagree
 MAX_DEPTH = 32
+MAX_NODES = 10_000
 HASH_BYTES = 32
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*))(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _STRING = re.compile(r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*"')
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WORD = re.compile(r"[A-Za-z]+")
 _WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
 
@@ -118,11 +120,23 @@ def read(body: bytes) -> Json:
 
 
 @overload
-def strict_parse(data: bytes, *, max_bytes: int = ..., floats: Literal[False] = ...) -> Json: ...
+def strict_parse(
+    data: bytes, *, max_bytes: int = ..., max_nodes: int = ..., floats: Literal[False] = ...
+) -> Json: ...
 @overload
-def strict_parse(data: bytes, *, max_bytes: int = ..., floats: bool) -> Any: ...
-def strict_parse(data: bytes, *, max_bytes: int = 1_048_576, floats: bool = False) -> Any:
+def strict_parse(
+    data: bytes, *, max_bytes: int = ..., max_nodes: int = ..., floats: bool
+) -> Any: ...
+def strict_parse(
+    data: bytes,
+    *,
+    max_bytes: int = 1_048_576,
+    max_nodes: int = MAX_NODES,
+    floats: bool = False,
+) -> Any:
     """Return the JSON document in `data` (UTF-8, at most `max_bytes`, at most 32 deep).
+
+    `max_nodes` bounds its values, keys left out: the work that a document can make.
 
     Raises Invalid, naming line and column, for duplicate keys, NaN and Infinity, fractions
     (unless `floats`; never one that overflows), integers beyond 2^53-1, lone surrogates, a
@@ -134,7 +148,7 @@ def strict_parse(data: bytes, *, max_bytes: int = 1_048_576, floats: bool = Fals
         text = data.decode()
     except UnicodeDecodeError as error:
         raise Invalid(f"The document is not UTF-8: byte {error.start + 1} cannot stand.") from None
-    document = _Document(text=text, floats=floats)
+    document = _Document(text=text, floats=floats, nodes=iter(range(max_nodes)))
     value, at = document.value(document.skip(0), MAX_DEPTH)
     end = document.skip(at)
     if end != len(text):
@@ -148,6 +162,7 @@ class _Document:
 
     text: str
     floats: bool
+    nodes: Iterator[int]  # one is taken for every value
 
     def wrong(self, at: int, what: str) -> Invalid:
         line = self.text.count("\n", 0, at) + 1
@@ -163,6 +178,8 @@ class _Document:
         return match.end() if match else at
 
     def value(self, at: int, depth: int) -> tuple[Any, int]:
+        if next(self.nodes, None) is None:
+            raise self.wrong(at, "the document holds too many values")
         first = self.text[at : at + 1]
         if first in ("{", "["):
             if depth == 0:
@@ -219,8 +236,10 @@ class _Document:
                 at, "this string does not end, or holds a control character or a wrong escape"
             )
         token = match.group()
-        text: str = json.loads(token) if "\\" in token else token[1:-1]
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if "\\" not in token:  # UTF-8 that was decoded holds no surrogate
+            return token[1:-1], match.end()
+        text: str = json.loads(token)
+        if _SURROGATE.search(text):
             raise self.wrong(at, "this string holds half of a surrogate pair")
         return text, match.end()
 

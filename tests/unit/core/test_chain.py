@@ -226,3 +226,10 @@ def test_never_accepts_what_the_standard_library_refuses(text: str) -> None:
     except Invalid:
         return
     assert json.loads(text) == value
+
+
+def test_a_document_of_too_many_values_is_refused_however_short_they_are() -> None:
+    fits = b"[" + b",".join([b"0"] * (chain.MAX_NODES - 1)) + b"]"
+    assert len(chain.strict_parse(fits)) == chain.MAX_NODES - 1  # type: ignore[arg-type]
+    with pytest.raises(Invalid, match="too many values"):
+        chain.strict_parse(fits[:-1] + b",0]")
