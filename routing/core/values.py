@@ -188,6 +188,12 @@ class Action(StrEnum):
     FLAG_CREATE = "flag.create"
     FLAG_CHANGE = "flag.change"
     DENIALS_SUPPRESSED = "denials.suppressed"
+    UPSTREAM_START = "upstream.start"
+    UPSTREAM_STOP = "upstream.stop"
+    UPSTREAM_FAULT = "upstream.fault"
+    SUPPORT_ACTIVATE = "support.activate"
+    SUPPORT_DEACTIVATE = "support.deactivate"
+    SUPPORT_AUDIT = "support.audit"
 
 
 class Outcome(StrEnum):

@@ -92,7 +92,9 @@ def run(name: str, make: Make) -> None:
 
 def _arguments(name: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"python -m routing.upstreams.{name}")
-    parser.add_argument("--port", type=int, required=True, help="on 127.0.0.1; 0 takes a free one")
+    parser.add_argument(
+        "--port", type=_port, required=True, help="on 127.0.0.1; 0 takes a free one"
+    )
     parser.add_argument("--home", type=Path, required=True, help="HYBRIDOPS_HOME")
     parser.add_argument("--seed", type=int, default=0, help="which requests a share strikes")
     parser.add_argument(
@@ -101,12 +103,20 @@ def _arguments(name: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _port(text: str) -> int:
+    port = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= port <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number up to 65535")
+    return port
+
+
 def _bounds(text: str) -> tuple[int, int]:
-    low, _, high = text.partition("-")
-    bounds = int(low), int(high or low)
-    if not 0 <= bounds[0] <= bounds[1] <= 60_000:
-        raise argparse.ArgumentTypeError("give LOW-HIGH in milliseconds, such as 20-60")
-    return bounds
+    parts = text.split("-")
+    if len(parts) == 2 and all(part.isascii() and part.isdigit() for part in parts):
+        low, high = int(parts[0]), int(parts[1])
+        if low <= high <= 60_000:
+            return low, high
+    raise argparse.ArgumentTypeError("give LOW-HIGH in milliseconds, such as 20-60")
 
 
 def _listen(port: int) -> socket.socket:
@@ -160,7 +170,13 @@ def _watch_input(loop: asyncio.AbstractEventLoop, server: Server) -> None:
             loop.remove_reader(sys.stdin.fileno())
             server.stop()
 
-    loop.add_reader(sys.stdin.fileno(), look)
+    try:
+        loop.add_reader(sys.stdin.fileno(), look)
+    except OSError:
+        sys.exit(
+            "Standard input is neither a pipe nor a terminal, and its end is what ends a "
+            "stand-in; give it one that stays open."
+        )
 
 
 def _config(gate: Gate) -> uvicorn.Config:

@@ -138,6 +138,8 @@ def _no_number(text: str) -> NoReturn:
 
 def read(verb: str, model_id: str, body: Mapping[str, Any]) -> Asked:
     """Return what a request to `/model/<model_id>/<verb>` asks; raises AwsError."""
+    if verb not in OPERATIONS:
+        raise AwsError("UnknownOperationException", "No such operation.")
     operation = _operation(OPERATIONS[verb])
     params = {**body, "modelId": model_id}
     problems = ParamValidator().validate(params, operation.input_shape)
