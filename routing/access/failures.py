@@ -29,6 +29,7 @@ ANY = "*"
 class Kind(StrEnum):
     WRONG = "wrong_credentials"
     DELAYED = "delayed"  # refused before the password was looked at
+    TOKEN = "wrong_token"  # a machine's secret that no token has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.views.decorators.debug import sensitive_variables
 
+from routing import stream
 from routing.access import authority, tokens
 from routing.access.models import USERNAME, RoleGrant, User
 from routing.audit import ledger
@@ -79,6 +80,7 @@ def create_user(
             for environment, role in grants.items():
                 _grant(user, environment, role, by, now)
             _book_created(user, grants, by=by, now=now, reason=reason)
+            stream.announce("people", where)
     return Created(user_id=user.pk, username=username, pseudonym=user.pseudonym, password=secret)
 
 
@@ -119,6 +121,7 @@ def grant(
                 after={"role": str(role)},
             )
             tokens.book_withdrawn(revoked, by=by, now=now, reason=reason)
+            stream.announce("people", environment)  # open sockets check their person again
 
 
 def revoke(
@@ -150,6 +153,7 @@ def revoke(
                 before={"role": held.role},
             )
             tokens.book_withdrawn(revoked, by=by, now=now, reason=reason)
+            stream.announce("people", environment)  # open sockets check their person again
 
 
 def _denied(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from routing.access import authority
-from routing.access.models import RoleGrant, Token
+from routing.access.models import RoleGrant, Token, User
 from routing.core import rights, values
 from routing.core.errors import Forbidden, Invalid
 from routing.core.rights import RIGHTS, Actor, Right
@@ -72,11 +72,9 @@ def check_still(by: Actor, *, environment: EnvironmentName, role: Role) -> None:
     """
     if by.kind is not ActorKind.USER:
         return
-    held = (
-        RoleGrant.objects.select_for_update()
-        .filter(user__pseudonym=by.id, environment_id=str(environment))
-        .first()
-    )
+    # The person's row is the one lock of both; a join would lock the grant first, and deadlock.
+    user = User.objects.select_for_update().filter(pseudonym=by.id).first()
+    held = RoleGrant.objects.filter(user=user, environment_id=str(environment)).first()
     if held is None or not within(role, Role(held.role)):
         raise Forbidden(f"Your role in {environment} was just changed. Reload the page.")
 

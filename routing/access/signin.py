@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 from django.views.decorators.debug import sensitive_variables
 
+from routing import stream
 from routing.access import delays, failures, network
 from routing.access.failures import Key, Kind
 from routing.access.models import RoleGrant, User, is_username
@@ -115,6 +116,7 @@ def sign_out(request: HttpRequest, *, now: datetime) -> None:
             object_type="user",
             object_id=by.id,
         )
+        stream.announce("sessions", None)
 
 
 def actor(request: HttpRequest, *, now: datetime, active: bool = True) -> Actor:

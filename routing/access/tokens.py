@@ -12,6 +12,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import F
 
+from routing import stream
 from routing.access import scope
 from routing.access.models import Token, TokenSet
 from routing.access.scope import TokenKind
@@ -238,7 +239,9 @@ def _version() -> int:
 def _bump() -> None:
     TokenSet.objects.bulk_create([TokenSet(id=1, version=0)], ignore_conflicts=True)
     TokenSet.objects.filter(pk=1).update(version=F("version") + 1)
-    transaction.on_commit(refresh_if_changed)  # this process need not wait for its own poll
+    stream.announce("tokens", None)
+    # This process need not wait for its own poll; if this fails, the poll comes all the same.
+    transaction.on_commit(refresh_if_changed, robust=True)
 
 
 def _facts(row: Token) -> TokenFacts:

@@ -15,7 +15,7 @@ from django.test import RequestFactory
 from routing.access import failures, people, signin, tokens
 from routing.audit import queries as audit
 from routing.audit.queries import EntryRow, Filters
-from routing.core.errors import HybridOpsError
+from routing.core.errors import HybridOpsError, NotSignedIn
 from routing.core.rights import Actor, shell_actor
 from routing.core.values import Action, EnvironmentName, Residency, Role
 from routing.fleet import store
@@ -99,6 +99,13 @@ def person(username: str, **roles: Role) -> people.Created:
 def as_person(username: str) -> Actor:
     """Return the actor that `username` is after signing in."""
     return Browser().sign_in(username)
+
+
+def refusal(browser: Browser, username: str, password: str) -> NotSignedIn:
+    """Try to sign in in vain; return the answer."""
+    with pytest.raises(NotSignedIn) as refused:
+        browser.sign_in(username, password)
+    return refused.value
 
 
 def entries(action: Action | None = None) -> list[EntryRow]:
