@@ -38,7 +38,9 @@ class Leg:
 
 def legs() -> list[Leg]:
     return [
-        Leg(name="unit and integration on SQLite", places=("unit", "integration")),
+        Leg(
+            name="unit and integration on SQLite", places=("unit", "verified_fakes", "integration")
+        ),
         Leg(
             name="integration on PostgreSQL and Redis",
             places=("integration",),

@@ -163,6 +163,26 @@ def judge_shares(
     )
 
 
+def judge_matrix(*, flags: Flags, before: Matrix, after: Matrix) -> Judgement:
+    """Return what the guards say to another matrix under `flags`; total, never raises."""
+    effects = _losses_in_words(losses(flags, flags, before, after))
+    if not effects:
+        return _ALLOWED
+    if not _any_path(flags, after):
+        return Judgement(
+            answer=Answer.REFUSE,
+            rule=NO_PATH_LEFT,
+            sentence="No operation would keep a path under this matrix; leave one at least.",
+            effects=effects,
+        )
+    return Judgement(
+        answer=Answer.CONFIRM,
+        rule=OPERATION_PATH,
+        sentence=f"{_count(len(effects))} no path left.",
+        effects=effects,
+    )
+
+
 # Of several rules that apply, the gravest is named.
 _WEIGHT = (
     NO_PATH_LEFT,
@@ -242,14 +262,20 @@ def _confirmation(before: Flags, after: Flags, matrix: Matrix) -> Judgement:
     return Judgement(answer=Answer.CONFIRM, rule=rule, sentence=sentence, effects=effects)
 
 
-def losses(before: Flags, after: Flags, matrix: Matrix) -> Losses:
-    """Return the operations that had a path and would have none, with the priorities concerned."""
+def losses(
+    before: Flags, after: Flags, matrix: Matrix, matrix_after: Matrix | None = None
+) -> Losses:
+    """Return the operations that had a path and would have none, with the priorities concerned.
+
+    Without `matrix_after` the matrix stays as it is.
+    """
+    then = matrix_after or matrix
     lost = {
         operation: tuple(
             priority
             for priority in Priority
             if usable_paths(operation, before, matrix, priority)
-            and not usable_paths(operation, after, matrix, priority)
+            and not usable_paths(operation, after, then, priority)
         )
         for operation in Operation
     }

@@ -57,11 +57,11 @@ class OperatorCommand(BaseCommand):
         self.stderr.write(message)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if self.start_checks:
-            wiring.start_checks()
         by = shell_actor(user=_os_user(), host=socket.gethostname())
         failed = False
         try:
+            if self.start_checks:
+                wiring.start_checks()
             for result in _each(self.run(options, by, wiring.now())):
                 failed = failed or result.get("ok") is False
                 self.stdout.write(_line(result) if options["json"] else self.show(result))

@@ -12,8 +12,8 @@ from routing.core.values import Operation, Path, Priority, WhenDown, parse
 
 def encode(whole: Matrix) -> list[dict[str, Any]]:
     """Return the rows of `whole`, each with `priority` None or the one it is narrowed to."""
-    plain = [_encode(row, None) for row in whole.rows.values()]
-    return plain + [_encode(row, p) for (_, p), row in whole.narrowed.items()]
+    plain = [encode_row(row) for row in whole.rows.values()]
+    return plain + [encode_row(row, p) for (_, p), row in whole.narrowed.items()]
 
 
 def decode(rows: Sequence[Mapping[str, Any]], *, version: int) -> Matrix:
@@ -31,7 +31,8 @@ def decode(rows: Sequence[Mapping[str, Any]], *, version: int) -> Matrix:
     return whole
 
 
-def _encode(row: Row, priority: Priority | None) -> dict[str, Any]:
+def encode_row(row: Row, priority: Priority | None = None) -> dict[str, Any]:
+    """Return one row as JSON."""
     return {
         "operation": str(row.operation),
         "priority": priority and str(priority),
