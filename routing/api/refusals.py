@@ -1,0 +1,32 @@
+"""What only an HTTP door can refuse; the rest of the tree is in `core.errors`.
+
+Refused
+├── MethodRefused   405, facts carry `allow`
+├── TooSlow         408
+├── TooLarge        413
+└── Unsupported     415
+"""
+
+from __future__ import annotations
+
+from routing.core.errors import Refused
+
+
+class MethodRefused(Refused):
+    code = "method_not_allowed"
+    status = 405
+
+
+class TooSlow(Refused):
+    code = "too_slow"
+    status = 408
+
+
+class TooLarge(Refused):
+    code = "too_large"
+    status = 413
+
+
+class Unsupported(Refused):
+    code = "unsupported_media_type"
+    status = 415
