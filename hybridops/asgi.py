@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from typing import Any, cast
@@ -25,6 +26,7 @@ from django.urls import re_path  # noqa: E402
 
 from dashboard.urls import websocket_urlpatterns  # noqa: E402
 from hybridops import static  # noqa: E402
+from hybridops.doors import Machines  # noqa: E402
 from routing import wiring  # noqa: E402
 
 
@@ -44,11 +46,12 @@ class Django(ASGIHandler):
 class Root:
     """Sends each connection to its app; `files` is there once the start has collected them."""
 
-    def __init__(self, django_app: App, sockets: App) -> None:
+    def __init__(self, django_app: App, sockets: App, machines: Machines) -> None:
         self._django = django_app
+        self._machines = machines
         self._sockets = sockets
         self._files: App | None = None
-        self.life = Life(self._prepare, put_away=wiring.stop)
+        self.life = Life(self._prepare, put_away=self._put_away)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -67,6 +70,8 @@ class Root:
         if path == "/readyz":
             # The database is left out on purpose: its outage is no outage of routing.
             return _words(200, "ready") if self.life.ready else _words(503, "not ready")
+        if path.startswith("/api/"):
+            return self._machines.app
         if path.startswith(static.PREFIX) and self._files is not None:
             return self._files
         return self._django
@@ -75,6 +80,10 @@ class Root:
         await sync_to_async(wiring.start_checks)()
         self._files = await sync_to_async(static.serve)()
         return await wiring.start()
+
+    async def _put_away(self) -> None:
+        await asyncio.to_thread(self._machines.close)
+        await wiring.stop()
 
 
 def _words(status: int, text: str) -> App:
@@ -92,10 +101,15 @@ async def no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "websocket.close", "code": 4404})
 
 
+def origins_only(app: App, origins: Sequence[str]) -> App:
+    """Return `app` for sockets opened by pages of exactly these origins; no origin is refused."""
+    return cast("App", OriginValidator(cast("Any", app), origins))
+
+
 def sockets(origins: Sequence[str]) -> App:
     """Return the sockets' app: exact origins only, then the session's user, then the routes."""
     routes: Any = [*websocket_urlpatterns, re_path(r"", cast("Any", no_such_socket))]
-    return cast("App", OriginValidator(AuthMiddlewareStack(URLRouter(routes)), origins))
+    return origins_only(cast("App", AuthMiddlewareStack(URLRouter(routes))), origins)
 
 
 def build() -> App:
@@ -105,7 +119,9 @@ def build() -> App:
         hosts=settings.ALLOWED_HOSTS,
         https=settings.HYBRIDOPS_URL.startswith("https://"),
     )
-    return guard(Root(cast("App", Django()), sockets(settings.HYBRIDOPS_ORIGINS)), rules)
+    return guard(
+        Root(cast("App", Django()), sockets(settings.HYBRIDOPS_ORIGINS), Machines()), rules
+    )
 
 
 application = build()

@@ -265,4 +265,10 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        # One line for every probe and call: the decision stream says it better.
+        "httpx2": {"level": "WARNING"},
+        "mcp": {"level": "WARNING"},
+        "botocore": {"level": "WARNING"},
+    },
 }

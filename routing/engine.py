@@ -6,9 +6,10 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path as Folder
+from typing import Any
 
 from django.db import connection
 
@@ -59,6 +60,7 @@ class Engine:
         self._code_version = code_version
         self._refresh = refresh
         self._versions = versions
+        self._support: Mapping[EnvironmentName, Mapping[str, Any]] = {}
         self.board = Board()
         self.roster = Roster(home)
         self.keeper = Keeper(home) if settings.embedded else None
@@ -111,8 +113,14 @@ class Engine:
             target=row.bedrock_target if bedrock else row.mcp_target,
             region=row.bedrock_region if bedrock else "",
             model=row.bedrock_model if bedrock else "",
-            declared_region=str(row.thresholds.get("mcp_region", "")),
+            declared_region=str(
+                row.thresholds.get("bedrock.endpoint_region" if bedrock else "mcp.region", "")
+            ),
         )
+
+    def support(self, environment: EnvironmentName) -> Mapping[str, Any] | None:
+        """Return the support mode of `environment` as last read, None before the first look."""
+        return self._support.get(environment)
 
     async def open(self) -> None:
         """Start the stand-ins, read the snapshots, make the clients, open the decision log."""
@@ -128,7 +136,9 @@ class Engine:
         await asyncio.to_thread(self.log.open, self.clock())
 
     async def close(self) -> None:
-        """Close the clients, the decision log and the stand-ins."""
+        """Book what was only counted; close the clients, the decision log, the stand-ins."""
+        async with loops.hand("end") as hand:
+            await hand.try_to(self._book)
         await self.roster.close()
         await asyncio.to_thread(self.log.close, self.clock())
         if self.keeper is not None:

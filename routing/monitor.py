@@ -59,6 +59,7 @@ class HybridHealthMonitor:
         self._clock = clock
         self._interval_us = int(interval_s * 1_000_000)
         self._window = Window()
+        self.last: tuple[Measured, ...] = ()
         self._looked: dict[tuple[EnvironmentName, Path], deque[Looked]] = {}
         self._half_open: dict[tuple[EnvironmentName, Path], int] = {}
         self._last: dict[tuple[EnvironmentName, Path], Breaker] = {}
@@ -89,7 +90,8 @@ class HybridHealthMonitor:
         measured = [self._judge(one, _us(now)) for one in seen]
         for one in measured:
             snapshot.put(one.environment, one.path, one.judged.status, _us(now))
-        return tuple(measured)
+        self.last = tuple(measured)
+        return self.last
 
     async def fresh(self, environment: EnvironmentName, path: Path) -> Measured:
         """Probe and judge one path now, for a preflight; nothing is stored."""
@@ -149,6 +151,7 @@ class HybridHealthMonitor:
             stages=[asdict(stage) for stage in seen.probe.stages] if seen.probe else [],
             figures=self._window.figures(*where, now_us),
             probe_ok=seen.probe.ok if seen.probe else None,
+            observed_us=now_us,
         )
 
     def _since(self, where: tuple[EnvironmentName, Path], breaker: Breaker, now_us: int) -> int:

@@ -11,11 +11,13 @@ from django.db import connection
 
 from routing import conf, stream
 from routing.access import people, tokens
+from routing.access.tokens import TokenFacts
 from routing.audit import guards
 from routing.changes import first_run as ground
 from routing.core import matrix, vocabulary
 from routing.core.decision import PathFacts, State
 from routing.core.errors import Broken
+from routing.core.flags import FlagName
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName, Health, Path, Role
 from routing.engine import Engine
@@ -81,6 +83,16 @@ def versions() -> dict[str, int]:
     seen = {f"flags:{e}": state.version for e, state in flags.current().environments.items()}
     seen |= {f"matrix:{e}": matrices.current().of(e).version for e in conf.current().environments}
     return seen | {"tokens": tokens.current().version}
+
+
+def find_token(secret: str, at: datetime) -> TokenFacts | None:
+    """Return what the token of `secret` may do, from this process's memory."""
+    return tokens.find(secret, at)
+
+
+def flags_in_force(environment: EnvironmentName) -> Mapping[FlagName, bool]:
+    """Return the flags that this process runs in `environment`, for nobody in particular."""
+    return flags.current().evaluate(environment, "")
 
 
 def path_health(environment: EnvironmentName) -> Mapping[Path, Health]:

@@ -18,7 +18,7 @@ from routing.health.traffic import Figures
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One path at one moment; `probe_ok` is None when nothing was probed."""
+    """One path at one moment (µs of wall time); `probe_ok` is None when nothing was probed."""
 
     environment: EnvironmentName
     path: Path
@@ -28,6 +28,7 @@ class Measured:
     stages: Sequence[Mapping[str, Any]]
     figures: Figures
     probe_ok: bool | None
+    observed_us: int
 
 
 def save(
