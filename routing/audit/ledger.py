@@ -169,8 +169,11 @@ def denied(
     environment: EnvironmentName | None,
     object_type: str,
     object_id: str,
+    reason: str = "",
 ) -> Iterator[None]:
     """Book a Refused raised inside, in a transaction of its own, and raise it again.
+
+    `reason` is what the person said it was for; a longer one is cut to what an entry holds.
 
     Stand it around the whole use case, outside every transaction. At most 60 refusals of one
     actor are booked in a minute, over all processes; the rest are counted, and the count is
@@ -190,6 +193,7 @@ def denied(
                     object_type=object_type,
                     object_id=object_id,
                     outcome=Outcome.REFUSED,
+                    reason=reason[: body.MAX_REASON],
                     facts={
                         "code": refusal.code,
                         "message": refusal.message[: body.MAX_REASON],
