@@ -80,7 +80,7 @@ def absolute(at: datetime) -> str:
 @register.filter
 def clock(at: datetime) -> str:
     """Write the time of day with its zone."""
-    return f"{at.astimezone(UTC):%H:%M:%S} UTC"
+    return f"{at.astimezone(UTC):%H:%M} UTC"
 
 
 @register.filter

@@ -197,6 +197,11 @@ class Action(StrEnum):
     SUPPORT_ACTIVATE = "support.activate"
     SUPPORT_DEACTIVATE = "support.deactivate"
     SUPPORT_AUDIT = "support.audit"
+    DEPLOYMENT_CREATE = "deployment.create"
+    DEPLOYMENT_STEP = "deployment.step"
+    DEPLOYMENT_JUDGED = "deployment.judged"
+    DEPLOYMENT_CLOSED = "deployment.closed"
+    DEPLOYMENT_CANCEL = "deployment.cancel"
 
 
 class Outcome(StrEnum):

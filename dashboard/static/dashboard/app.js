@@ -7,7 +7,7 @@ function keysAreOff() {
   return localStorage.getItem(KEYS_OFF) === "1";
 }
 
-// Relative times go on counting; the wording is that of dashboard/cards.py `ago`.
+// Relative times go on counting; the wording is that of dashboard/cards `ago`.
 function ago(seconds) {
   if (seconds < 5) return "just now";
   if (seconds < 60) return `${Math.floor(seconds)} s ago`;

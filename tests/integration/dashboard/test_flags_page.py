@@ -248,7 +248,7 @@ def test_a_flag_off_its_declaration_stands_out(client_of: ClientOf) -> None:
     others_switch(CACHING, False, 1)
     page = client_of("viewer").get("/e/development/flags/").content.decode()
     assert page.count('differs"') == 1
-    assert f"{CACHING} differs from its declaration in development" in page
+    assert f"{CACHING} is off in development, declared on" in page
     assert "declared on here" in page
 
 

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard import cards
+from routing.audit.queries import EntryRow
+from routing.core.values import Action
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 SMALL = st.recursive(
@@ -80,3 +82,55 @@ def test_equal_sides_differ_in_nothing(value: object) -> None:
 def test_every_difference_has_two_sides_that_were_there_or_none(old: object, new: object) -> None:
     forward, back = cards.diff(old, new), cards.diff(new, old)
     assert {(n, b, a) for n, b, a in forward} == {(n, a, b) for n, b, a in back}
+
+
+def entry(**said: object) -> EntryRow:
+    row: dict[str, object] = {
+        "stream": "control",
+        "seq": 7,
+        "at": NOW,
+        "actor_kind": "user",
+        "actor": "user:0a1b",
+        "role": "operator",
+        "action": "flag.change",
+        "environment": "staging",
+        "object_type": "flag",
+        "object_id": "ai.caching.enabled",
+        "outcome": "done",
+        "reason": "serves old answers",
+        "before": {"ai.caching.enabled": state(True, 100, 1)},
+        "after": {"ai.caching.enabled": state(False, 100, 2)},
+        "facts": None,
+        "request_id": "r",
+        "hash": "00",
+        "prev": "00",
+    }
+    return EntryRow(**(row | said))  # type: ignore[arg-type]
+
+
+def test_an_entry_names_the_person_and_does_not_repeat_the_object() -> None:
+    line = cards.audit_line(entry(), {"user:0a1b": "ops-2"})
+    assert (line.who, line.did, line.target) == ("ops-2", "changed", "ai.caching.enabled")
+    assert line.changes == (("", "on", "off"),)
+
+
+def test_an_entry_of_somebody_unknown_shows_what_is_booked() -> None:
+    assert cards.audit_line(entry(), {}).who == "user:0a1b"
+
+
+def test_a_refusal_reads_as_a_try_with_its_reason() -> None:
+    refused = entry(outcome="refused", before=None, after=None, facts={"message": "Too late."})
+    line = cards.audit_line(refused, {})
+    assert (line.did, line.refusal, line.changes) == ("tried to change", "Too late.", ())
+
+
+def test_an_unreadable_entry_has_no_time_and_says_so() -> None:
+    broken = entry(action="", actor="", at=datetime(1, 1, 1, tzinfo=UTC), broken="It was altered.")
+    line = cards.audit_line(broken, {})
+    assert (line.at, line.who, line.broken) == (None, "nobody known", "It was altered.")
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_every_action_has_words(action: Action) -> None:
+    assert action in cards.DEEDS, f"say what {action} did, and tried, in dashboard.cards.DEEDS"
+    assert all(cards.DEEDS[action])

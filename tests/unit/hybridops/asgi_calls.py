@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,10 +59,15 @@ async def call(app: App, request: Scope, body: Iterable[bytes] = ()) -> Answer:
     """Send `request` with `body` chunk by chunk, as a client would that names no length."""
     answer = Answer()
     chunks = iter(body)
+    all_sent = False
 
     async def receive() -> Message:
+        nonlocal all_sent
+        if all_sent:
+            await asyncio.Event().wait()  # the client stays until it is answered
         chunk = next(chunks, None)
         if chunk is None:
+            all_sent = True
             return {"type": "http.request", "body": b"", "more_body": False}
         answer.bytes_read += len(chunk)
         return {"type": "http.request", "body": chunk, "more_body": True}
@@ -84,8 +90,10 @@ async def connect(app: App, path: str, origin: bytes | None) -> list[Message]:
         "headers": [HOST] if origin is None else [HOST, (b"origin", origin)],
     }
 
+    said = iter(["websocket.connect"])
+
     async def receive() -> Message:
-        return {"type": "websocket.connect"}
+        return {"type": next(said, "websocket.disconnect"), "code": 1006}
 
     async def send(message: Message) -> None:
         sent.append(message)

@@ -1,0 +1,99 @@
+"""Entries of the audit trail in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dashboard.cards.wording import diff
+from routing.audit.queries import EntryRow
+from routing.core.values import Action, Outcome
+
+# What was done, and how it reads when it was only tried.
+DEEDS: Mapping[str, tuple[str, str]] = {
+    Action.STREAM_OPEN: ("opened the audit trail", "tried to open the audit trail"),
+    Action.SIGNIN: ("signed in", "tried to sign in"),
+    Action.SIGNIN_FAILURES: ("failed to sign in", "failed to sign in"),
+    Action.SIGNOUT: ("signed out", "tried to sign out"),
+    Action.USER_CREATE: ("made the account", "tried to make the account"),
+    Action.ROLE_GRANT: ("granted a role to", "tried to grant a role to"),
+    Action.ROLE_REVOKE: ("took the role from", "tried to take the role from"),
+    Action.TOKEN_ISSUE: ("issued the token", "tried to issue the token"),
+    Action.TOKEN_REVOKE: ("revoked the token", "tried to revoke the token"),
+    Action.ENVIRONMENT_CREATE: ("set up the environment", "tried to set up the environment"),
+    Action.FLAG_CREATE: ("laid the flags of", "tried to lay the flags of"),
+    Action.FLAG_CHANGE: ("changed", "tried to change"),
+    Action.MATRIX_CHANGE: ("changed the matrix of", "tried to change the matrix of"),
+    Action.DENIALS_SUPPRESSED: ("was refused too often to book each time",) * 2,
+    Action.ROUTE_ASK: ("asked to route", "tried to route"),
+    Action.REPORT_READ: ("read the report of", "tried to read the report of"),
+    Action.UPSTREAM_START: ("started the stand-in", "tried to start the stand-in"),
+    Action.UPSTREAM_STOP: ("stopped the stand-in", "tried to stop the stand-in"),
+    Action.UPSTREAM_FAULT: ("set a fault of the stand-in", "tried to set a fault of the stand-in"),
+    Action.SUPPORT_ACTIVATE: ("began support mode", "tried to begin support mode"),
+    Action.SUPPORT_DEACTIVATE: ("ended support mode", "tried to end support mode"),
+    Action.DEPLOYMENT_CREATE: ("began the deployment", "tried to begin the deployment"),
+    Action.DEPLOYMENT_STEP: ("took a step of the deployment", "tried a step of the deployment"),
+    Action.DEPLOYMENT_JUDGED: ("judged the deployment", "tried to judge the deployment"),
+    Action.DEPLOYMENT_CLOSED: ("closed the deployment", "tried to close the deployment"),
+    Action.DEPLOYMENT_CANCEL: ("cancelled the deployment", "tried to cancel the deployment"),
+    Action.SUPPORT_AUDIT: ("looked the infrastructure over", "tried to look it over"),
+}
+# These say all by themselves; the object would only repeat the actor.
+_NO_OBJECT = frozenset(
+    {Action.SIGNIN, Action.SIGNOUT, Action.STREAM_OPEN, Action.DENIALS_SUPPRESSED}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditLine:
+    """One entry in words. `who` is a name where one is known, `actor` always what is booked."""
+
+    seq: int
+    at: datetime | None
+    who: str
+    actor: str
+    role: str
+    did: str
+    target: str
+    changes: tuple[tuple[str, str, str], ...]
+    reason: str
+    refusal: str
+    outcome: str
+    broken: str
+
+
+def audit_line(row: EntryRow, names: Mapping[str, str]) -> AuditLine:
+    """Word one entry; `names` maps what is booked for a person to the username of today."""
+    did, tried = DEEDS.get(row.action, (row.action, row.action))
+    target = "" if row.action in _NO_OBJECT else names.get(row.object_id, row.object_id)
+    return AuditLine(
+        seq=row.seq,
+        at=None if row.broken and not row.action else row.at,
+        who=names.get(row.actor, row.actor) or "nobody known",
+        actor=row.actor,
+        role=row.role,
+        did=did if row.outcome == Outcome.DONE else tried,
+        target=target,
+        changes=tuple(
+            ("" if name == target else name, old, new)
+            for name, old, new in diff(row.before, row.after)
+        ),
+        reason=row.reason,
+        refusal=_refusal(row),
+        outcome=row.outcome or "unknown",
+        broken=row.broken,
+    )
+
+
+def _refusal(row: EntryRow) -> str:
+    told = row.facts.get("message") if isinstance(row.facts, Mapping) else None
+    return str(told) if told and row.outcome == Outcome.REFUSED else ""
+
+
+def pretty(value: Any) -> str:
+    """Return a booked value as JSON for reading; empty for none."""
+    return "" if value is None else json.dumps(value, indent=2, ensure_ascii=False)

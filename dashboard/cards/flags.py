@@ -1,0 +1,168 @@
+"""Flags, and changes of them, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from dashboard.cards.wording import flag_text
+from routing.core.flags import FlagName
+from routing.core.guards import PROVIDER, Answer, Judgement
+from routing.core.values import EnvironmentName
+from routing.flags.queries import Cell, FlagRow, Grid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagCell:
+    """One flag in one environment. `to` is what a lever would switch it to."""
+
+    environment: EnvironmentName
+    word: str
+    text: str
+    to: str
+    version: int
+    changed_at: datetime
+    changed_by: str
+    entry_seq: int
+    declared: str
+    differs: bool
+    was_changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagCard:
+    """One flag: what it is for, its state here, and in the other environments of this person.
+
+    `row` is its place in the grid, counted from 1 in declared order, for both sides of the grid.
+    """
+
+    name: FlagName
+    row: int
+    purpose: str
+    when_off: str
+    here: FlagCell
+    elsewhere: tuple[FlagCell, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagsGrid:
+    """The flags of one environment at one version of their set."""
+
+    environment: EnvironmentName
+    version: int
+    now: datetime
+    rows: tuple[FlagCard, ...]
+
+
+def flags_grid(
+    grid: Grid, environment: EnvironmentName, *, names: Mapping[str, str], now: datetime
+) -> FlagsGrid:
+    """Word `grid` as seen from `environment`; flags that were never laid there are left out."""
+    return FlagsGrid(
+        environment=environment,
+        version=grid.versions.get(environment, 0),
+        now=now,
+        rows=tuple(
+            flag_card(row, environment, names) for row in grid.rows if environment in row.cells
+        ),
+    )
+
+
+def flag_card(row: FlagRow, environment: EnvironmentName, names: Mapping[str, str]) -> FlagCard:
+    """Word one flag as seen from `environment`, where it must be laid."""
+    others = (cell for name, cell in row.cells.items() if name is not environment)
+    return FlagCard(
+        name=row.name,
+        row=list(FlagName).index(row.name) + 1,
+        purpose=row.purpose,
+        when_off=row.when_off,
+        here=_flag_cell(row.cells[environment], names),
+        elsewhere=tuple(_flag_cell(cell, names) for cell in others),
+    )
+
+
+def _flag_cell(cell: Cell, names: Mapping[str, str]) -> FlagCell:
+    state, declared = cell.state, ("off", "on")[cell.default]
+    word = "off" if not state.on else "on" if state.percentage == 100 else "partly"
+    return FlagCell(
+        environment=cell.environment,
+        word=word,
+        text=flag_text(state.on, state.percentage),
+        to="off" if state.on else "on",
+        version=state.version,
+        changed_at=cell.changed_at,
+        changed_by=names.get(cell.changed_by, cell.changed_by),
+        entry_seq=cell.entry_seq,
+        declared=declared,
+        differs=word != declared,
+        was_changed=state.version > 1,
+    )
+
+
+def flags_summary(grid: FlagsGrid) -> str:
+    """Say in one sentence how the flags of an environment stand against their declaration."""
+    if not grid.rows:
+        return f"No flags were laid in {grid.environment} yet"
+    differing = [card for card in grid.rows if card.here.differs]
+    if not differing:
+        return f"All {len(grid.rows)} flags of {grid.environment} stand as declared"
+    if len(differing) > 1:
+        return (
+            f"{len(differing)} of {len(grid.rows)} flags of {grid.environment} are not as declared"
+        )
+    (card,) = differing
+    return f"{card.name} is {card.here.text} in {grid.environment}, declared {card.here.declared}"
+
+
+def last_changed(cards: Sequence[FlagCard]) -> FlagCard | None:
+    """Return the flag that changed last, None while all are as they were laid."""
+    changed = [card for card in cards if card.here.was_changed]
+    return max(changed, key=lambda card: card.here.changed_at, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """A change before it is made: from what to what, what stops, and what is asked for it."""
+
+    name: FlagName
+    purpose: str
+    when_off: str
+    before: FlagCell
+    to: str
+    cause: str
+    effects: tuple[str, ...]
+    refused: str
+    is_done: bool
+    needs_reason: bool
+    needs_typed: bool
+    needs_confirm: bool
+    shuts_path: bool
+
+
+def review(
+    card: FlagCard,
+    *,
+    to: str,
+    cause: str = "",
+    judgement: Judgement | None = None,
+    refused: str = "",
+) -> Review:
+    """Word the change of one flag `to` on or off; without a judgement there is nothing to do."""
+    environment = card.here.environment
+    effects = judgement.effects or (judgement.sentence,) if judgement else ()
+    return Review(
+        name=card.name,
+        purpose=card.purpose,
+        when_off=card.when_off,
+        before=card.here,
+        to=to,
+        cause=cause,
+        effects=effects,
+        refused=refused,
+        is_done=judgement is None,
+        needs_reason=environment is not EnvironmentName.DEVELOPMENT,
+        needs_typed=environment is EnvironmentName.PRODUCTION,
+        needs_confirm=judgement is not None and judgement.answer is Answer.CONFIRM,
+        shuts_path=to == "off" and card.name in PROVIDER.values(),
+    )

@@ -1,0 +1,66 @@
+"""Times, values and differences in words; nothing here knows a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+LONGEST_VALUE = 80
+FLAG_STATE = frozenset({"on", "percentage", "version"})
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """Return how long before `now` a thing happened, in words; the future is `just now`."""
+    seconds = max(0, int((now - at).total_seconds()))
+    if seconds < 5:
+        return "just now"
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def absolute(at: datetime) -> str:
+    """Return the time to the second with its zone."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def diff(before: Any, after: Any) -> tuple[tuple[str, str, str], ...]:
+    """Return what differs as (name, before, after), nested names joined by a dot.
+
+    A flag's state is one word. A side that is absent is empty; equal sides differ in nothing.
+    """
+    old, new = dict(_flat("", before)), dict(_flat("", after))
+    names = [*old, *(name for name in new if name not in old)]
+    told = ((name, old.get(name, ""), new.get(name, "")) for name in names)
+    return tuple(line for line in told if line[1] != line[2])
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, Mapping):
+        yield name, _plain(value)
+    elif FLAG_STATE.issubset(value):
+        yield name, flag_text(value["on"], value["percentage"])
+    else:
+        for key, inner in value.items():
+            yield from _flat(f"{name} · {key}" if name else str(key), inner)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return ("no", "yes")[value]
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        text = ", ".join(_plain(inner) for inner in value)
+    else:
+        text = str(value)
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def flag_text(on: Any, percentage: Any) -> str:
+    """Word the state of a flag."""
+    if not on:
+        return "off"
+    return "on" if percentage == 100 else f"on for {percentage} %"
