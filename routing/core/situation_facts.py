@@ -1,0 +1,126 @@
+"""What is judged of an environment, and what `decide` says to it for every operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from routing.core.decision import Decision, Request, State, decide
+from routing.core.flags import FlagName
+from routing.core.values import EnvironmentName, Health, Operation, Path, Reason
+
+STALE = timedelta(seconds=15)
+# How far before a state its cause is looked for, and how long a probe may take to notice one.
+BEFORE, NOTICED_WITHIN = timedelta(minutes=30), timedelta(seconds=15)
+NAMED = 3  # more operations than this are counted, not named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathNow:
+    """One path as last judged; `since` is when its status began."""
+
+    health: Health
+    since: datetime
+    observed_at: datetime
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What became of the requests for one operation; `moved` of the answered left their path."""
+
+    operation: Operation
+    total: int
+    answered: int
+    moved: int
+    reasons: Mapping[Reason, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that is judged. A path without an entry in `paths` was never measured.
+
+    `window` words what `asked` counts, such as "the last minute". `flags_since` tells when a flag
+    was last changed, `locked` which were switched off for security or compliance.
+    """
+
+    environment: EnvironmentName
+    now: datetime
+    state: State
+    paths: Mapping[Path, PathNow]
+    asked: Sequence[Asked] = ()
+    window: str = "the last minute"
+    flags_since: Mapping[FlagName, datetime] = field(default_factory=dict)
+    locked: frozenset[FlagName] = frozenset()
+
+
+def fresh(path: PathNow | None, now: datetime) -> Health:
+    """Return the health of a path at `now`; a judgement older than 15 s is unknown."""
+    if path is None or now - path.observed_at > STALE:
+        return Health.UNKNOWN
+    return path.health
+
+
+def decisions(facts: Facts, flags: Mapping[FlagName, bool]) -> Mapping[Operation, Decision]:
+    """Ask `decide` for every operation at its default priority, on the health of now."""
+    measured = {
+        path: replace(known, health=fresh(facts.paths.get(path), facts.now))
+        for path, known in facts.state.paths.items()
+    }
+    state = replace(facts.state, flags=flags, paths=measured)
+    now_us = int(facts.now.timestamp() * 1_000_000)
+    return {
+        operation: decide(
+            Request(
+                operation=operation,
+                priority=state.matrix.row(operation).default_priority,
+                now_us=now_us,
+            ),
+            state,
+        )
+        for operation in Operation
+    }
+
+
+def first(decision: Decision) -> Path | None:
+    """Return the path that would be tried first, None where no attempt would be made."""
+    return next(iter((*decision.eligible, *decision.last_resort)), None)
+
+
+def stranded(decisions: Mapping[Operation, Decision]) -> tuple[Operation, ...]:
+    """Return the operations for which no attempt would be made."""
+    return tuple(o for o, decision in decisions.items() if first(decision) is None)
+
+
+def displaced(decisions: Mapping[Operation, Decision]) -> tuple[Operation, ...]:
+    """Return the operations that another path would serve than the matrix names."""
+    return tuple(
+        o
+        for o, decision in decisions.items()
+        if first(decision) not in (None, decision.matrix_path)
+    )
+
+
+def names(operations: Sequence[Operation], *, always: bool = False) -> str:
+    """Name the operations; many are counted instead, unless `always`."""
+    if len(operations) > NAMED and not always:
+        return f"{len(operations)} operations"
+    return join(str(operation) for operation in operations)
+
+
+def join(words: Iterable[str]) -> str:
+    """Return one or more words as a list in a sentence."""
+    told = list(words)
+    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+
+
+def clock(at: datetime, now: datetime) -> str:
+    """Return the time of day, with its date where that is not today's, and the zone."""
+    at, now = at.astimezone(UTC), now.astimezone(UTC)
+    return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def began_after(since: datetime) -> tuple[datetime, datetime]:
+    """Return from when to when a change may have caused a state that was noticed at `since`."""
+    return since - BEFORE, since + NOTICED_WITHIN
