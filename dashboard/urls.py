@@ -6,7 +6,7 @@ from typing import Any
 
 from django.urls import URLPattern, path, register_converter
 
-from dashboard.views import actions, pages
+from dashboard.views import actions, pages, support
 from routing.core.flags import FlagName
 from routing.core.values import EnvironmentName
 
@@ -49,6 +49,16 @@ urlpatterns: list[URLPattern] = [
     path("e/<environment:environment>/audit/", pages.audit, name="audit"),
     path("e/<environment:environment>/audit/<int:seq>/", pages.audit_entry, name="audit-entry"),
     path("e/<environment:environment>/audit/verify/", actions.verify_audit, name="audit-verify"),
+    path("e/<environment:environment>/support/", support.page, name="support"),
+    path(
+        "e/<environment:environment>/support/activate/", support.activate, name="support-activate"
+    ),
+    path(
+        "e/<environment:environment>/support/deactivate/",
+        support.deactivate,
+        name="support-deactivate",
+    ),
+    path("e/<environment:environment>/support/audit/", support.audit, name="support-audit"),
     path("e/<environment:environment>/partials/<slug:name>/", pages.partial, name="partial"),
 ]
 websocket_urlpatterns: list[Any] = []

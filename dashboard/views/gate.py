@@ -37,6 +37,7 @@ class Page:
 PAGES = (
     Page(name="Flags", route="flags", key="f", right=Right.READ),
     Page(name="Audit", route="audit", key="a", right=Right.AUDIT_READ),
+    Page(name="Support", route="support", key="s", right=Right.READ),
 )
 
 
