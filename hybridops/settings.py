@@ -1,7 +1,7 @@
 """Settings, all of them. The environment may say HYBRIDOPS_HOME, HYBRIDOPS_PORT, HYBRIDOPS_URL,
-HYBRIDOPS_ENVIRONMENTS, HYBRIDOPS_ENVIRONMENT, HYBRIDOPS_EMBEDDED, HYBRIDOPS_ALLOWED_HOSTS,
-HYBRIDOPS_SECRET_KEY, DATABASE_URL and REDIS_URL; anything it says that makes no sense stops the
-start with the mend.
+HYBRIDOPS_ENVIRONMENTS, HYBRIDOPS_ENVIRONMENT, HYBRIDOPS_EMBEDDED, HYBRIDOPS_SYNTHETIC,
+HYBRIDOPS_ALLOWED_HOSTS, HYBRIDOPS_SECRET_KEY, DATABASE_URL and REDIS_URL; anything it says that
+makes no sense stops the start with the mend.
 """
 
 from __future__ import annotations
@@ -127,6 +127,8 @@ if HYBRIDOPS_ENVIRONMENT not in HYBRIDOPS_ENVIRONMENTS:
 REDIS_URL = os.environ.get("REDIS_URL", "")
 # The local stand-ins serve as the paths of a first run; beside a real database only if asked.
 HYBRIDOPS_EMBEDDED = read_switch("HYBRIDOPS_EMBEDDED", default=not os.environ.get("DATABASE_URL"))
+# Labelled traffic of our own on both paths; never beside real ones unless asked.
+HYBRIDOPS_SYNTHETIC = read_switch("HYBRIDOPS_SYNTHETIC", default=HYBRIDOPS_EMBEDDED)
 
 _public = urlsplit(HYBRIDOPS_URL)
 if _public.scheme not in ("http", "https") or not _public.hostname:

@@ -17,5 +17,6 @@ def current() -> Settings:
     return Settings(
         environments=tuple(EnvironmentName(e) for e in settings.HYBRIDOPS_ENVIRONMENTS),
         embedded=settings.HYBRIDOPS_EMBEDDED,
+        synthetic=settings.HYBRIDOPS_SYNTHETIC,
         sqlite=connection.vendor == "sqlite",
     )

@@ -8,12 +8,13 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path as Folder
 from typing import Any
 
 from django.db import connection
 
-from routing import loops
+from routing import loops, synthetic
 from routing.access import signin, tokens
 from routing.audit import ledger
 from routing.breakers.board import Board, Key
@@ -34,6 +35,8 @@ from routing.paths.keeper import Keeper
 from routing.paths.roster import Roster
 from routing.router import IntelligentRouter
 from routing.stream import announce
+
+DECISIONS_TOLD_S = 1.0  # pages need no more; thousands may be shipped within a second
 
 
 class Engine:
@@ -146,7 +149,9 @@ class Engine:
 
     def loops(self) -> Sequence[tuple[str, Loop]]:
         """Return every loop of this process by name."""
+        pretended = self.settings.environments if self.settings.synthetic else ()
         return (
+            *((f"synthetic-{e}", partial(self._pretend, e)) for e in pretended),
             ("snapshots", self._keep_snapshots),
             ("process-row", self._keep_row),
             ("shipper", self._ship),
@@ -156,6 +161,9 @@ class Engine:
                 lambda: loops.every(self.settings.signin_flush_s, "bookings", self._book),
             ),
         )
+
+    async def _pretend(self, environment: EnvironmentName) -> None:
+        await synthetic.keep_asking(environment, clock=self.clock, process=self.process)
 
     def _book(self) -> None:
         signin.flush_failures(now=self.clock())
@@ -215,8 +223,12 @@ class Engine:
     async def _ship(self) -> None:
         async with loops.hand("shipper") as hand:
             await hand.do(self.shipper.close_the_dead, self.clock())
+            untold, told_at = 0, 0.0
             while True:
-                await hand.try_to(self.shipper.ship)
+                untold += await hand.try_to(self.shipper.ship) or 0
+                if untold and self.loop.time() - told_at >= DECISIONS_TOLD_S:
+                    await hand.try_to(announce, "decisions", None)
+                    untold, told_at = 0, self.loop.time()
                 await asyncio.sleep(self.settings.ship_s)
 
     async def _watch(self) -> None:

@@ -17,6 +17,7 @@ class Settings:
     environments: tuple[EnvironmentName, ...]
     embedded: bool
     sqlite: bool
+    synthetic: bool = False
     heartbeat_s: float = 2.0
     sqlite_poll_s: float = 0.25
     postgres_poll_s: float = 1.0

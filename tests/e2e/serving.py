@@ -45,7 +45,8 @@ def start(home: Path, **more: str) -> Server:
     """Start a server on a free port and wait until it says that it is ready."""
     port = _free_port()
     env = {name: value for name, value in os.environ.items() if not name.startswith("HYBRIDOPS_")}
-    env |= {"HYBRIDOPS_HOME": str(home), "HYBRIDOPS_PORT": str(port), **more}
+    env |= {"HYBRIDOPS_HOME": str(home), "HYBRIDOPS_PORT": str(port), "HYBRIDOPS_SYNTHETIC": "0"}
+    env |= more
     with (home / "serve.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "serve"],
