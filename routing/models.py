@@ -3,6 +3,12 @@
 from routing.access.models import RoleGrant, SignInDelay, Token, TokenSet, User
 from routing.audit.models import DenialCount, Entry, Stream
 from routing.decisions.models import Decision
+from routing.deployments.models import (
+    Deployment,
+    DeploymentDocument,
+    DeploymentFinding,
+    DeploymentTest,
+)
 from routing.flags.models import Flag, FlagSet, FlagState, Sample, Switch
 from routing.fleet.models import Environment, LoopLease, Process
 from routing.health.models import HealthMinute, PathHealth
@@ -13,6 +19,10 @@ __all__ = [
     "AuditRun",
     "Decision",
     "DenialCount",
+    "Deployment",
+    "DeploymentDocument",
+    "DeploymentFinding",
+    "DeploymentTest",
     "Entry",
     "Environment",
     "Finding",

@@ -67,6 +67,7 @@ ALIASES: Mapping[type[StrEnum], Mapping[str, StrEnum]] = {
     Verdict: {
         "SUCCESS": Verdict.SUCCEEDED,
         "FAILED": Verdict.FAILED,
+        "INCONCLUSIVE": Verdict.INCONCLUSIVE,  # only in documents that we wrote ourselves
     },
 }
 

@@ -197,6 +197,7 @@ class Action(StrEnum):
     SUPPORT_ACTIVATE = "support.activate"
     SUPPORT_DEACTIVATE = "support.deactivate"
     SUPPORT_AUDIT = "support.audit"
+    DEPLOYMENT_IMPORT = "deployment.import"
     DEPLOYMENT_CREATE = "deployment.create"
     DEPLOYMENT_STEP = "deployment.step"
     DEPLOYMENT_JUDGED = "deployment.judged"

@@ -31,6 +31,7 @@ SAMPLES = {
     "tables-fleet": ("routing/wiring.py", "from routing.fleet.models import Process"),
     "tables-matrix": ("routing/wiring.py", "import routing.matrix.models"),
     "tables-decisions": ("routing/wiring.py", "import routing.decisions.models"),
+    "tables-deployments": ("routing/wiring.py", "import routing.deployments.models"),
     "tables-health": ("routing/wiring.py", "import routing.health.models"),
     "tables-index": ("routing/wiring.py", "from routing.models import Entry"),
 }

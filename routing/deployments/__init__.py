@@ -1,0 +1,1 @@
+"""Deployments: releases, runs with evidence, their documents, and the claims of imported ones."""
