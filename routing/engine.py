@@ -35,6 +35,7 @@ from routing.paths.keeper import Keeper
 from routing.paths.roster import Roster
 from routing.router import IntelligentRouter
 from routing.stream import announce
+from routing.support import mode as support
 
 DECISIONS_TOLD_S = 1.0  # pages need no more; thousands may be shipped within a second
 
@@ -168,6 +169,7 @@ class Engine:
     def _book(self) -> None:
         signin.flush_failures(now=self.clock())
         ledger.flush_denials(now=self.clock())
+        support.reconcile(self.clock())  # no commit tells that the end of a session has come
 
     async def _keep_snapshots(self) -> None:
         """See other processes' changes: their commits first, then the version rows.
@@ -188,6 +190,7 @@ class Engine:
         await hand.try_to(flags.refresh_if_changed)
         await hand.try_to(tokens.refresh_if_changed)
         await hand.try_to(matrices.refresh_if_changed)
+        await hand.try_to(support.reconcile, self.clock())
         rows = await hand.try_to(queries.environments)
         if rows is not None:
             self.roster.adopt(rows)

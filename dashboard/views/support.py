@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -14,30 +13,18 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import cards
+from dashboard.cards import support as words
 from dashboard.forms import BIGGEST
 from dashboard.views import gate
 from dashboard.views.gate import Visit
 from dashboard.views.levers import Notice
 from routing.access import queries as access
 from routing.core.errors import Forbidden, Invalid, NotFound, Refused, Stale
-from routing.core.findings import Overall, Severity
 from routing.core.rights import Right
 from routing.support import infrastructure, mode, queries
 from routing.support.checks import CHECKS
-from routing.support.queries import AuditRow, FindingRow, SessionRow, Status
 
 ENDS = (("", "when somebody ends it"), ("1", "1 h"), ("4", "4 h"), ("8", "8 h"), ("24", "24 h"))
-# A severity or sum as one of the statuses that have a shape; its own word stands beside it.
-SHAPED: Mapping[str, str] = {
-    Severity.CRITICAL: "unhealthy",
-    Severity.HIGH: "degraded",
-    Severity.MEDIUM: "partly",
-    Severity.LOW: "off",
-    Severity.INFO: "off",
-    Overall.HEALTHY: "healthy",
-    Overall.WARNING: "degraded",
-    Overall.UNKNOWN: "unknown",
-}
 
 
 class Lever(forms.Form):
@@ -46,50 +33,6 @@ class Lever(forms.Form):
     reason = forms.CharField(required=False, strip=False)
     hours = forms.ChoiceField(required=False, choices=ENDS)
     session = forms.IntegerField(required=False, min_value=1, max_value=BIGGEST)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FindingCard:
-    """One finding; `shape` is the status whose shape it wears."""
-
-    shape: str
-    word: str
-    check: str
-    title: str
-    remediation: str
-    evidence: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    severity: str
-    findings: tuple[FindingCard, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditCard:
-    """The last audit; `groups` holds its findings by severity, gravest first, none empty."""
-
-    id: int
-    shape: str
-    overall: str
-    sentence: str
-    at: datetime
-    who: str
-    took_ms: int
-    groups: tuple[Group, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionLine:
-    id: int
-    opened_at: datetime
-    opened_by: str
-    reason: str
-    ends_at: datetime | None
-    closed_at: datetime | None
-    closed_by: str
-    closed_because: str
 
 
 @require_safe
@@ -148,26 +91,28 @@ def deactivate(request: HttpRequest, visit: Visit) -> HttpResponse:
 def audit(request: HttpRequest, visit: Visit) -> HttpResponse:
     """Run all checks now."""
     report = infrastructure.run(by=visit.actor, now=visit.now, environment=visit.environment)
-    words = (
+    sentence = (
         f"Audit {report.run_id} of {visit.environment} ended: {report.overall}, "
         f"{len(report.findings)} findings by {report.checks} checks."
     )
-    return _done(request, visit, words)
+    return _done(request, visit, sentence)
 
 
 def _said(request: HttpRequest) -> dict[str, Any]:
     form = Lever(request.POST)
     if form.is_valid():
         return form.cleaned_data
-    wrong = "; ".join(f"{name}: {' '.join(errors)}" for name, errors in form.errors.items())
+    wrong = "; ".join(
+        f"{name}: {' '.join(map(str, errors))}" for name, errors in form.errors.items()
+    )
     raise Invalid(f"The form was not understood ({wrong}). Open the page again and choose anew.")
 
 
-def _done(request: HttpRequest, visit: Visit, words: str) -> HttpResponse:
-    if not request.htmx:
-        messages.success(request, words, extra_tags="done")
+def _done(request: HttpRequest, visit: Visit, sentence: str) -> HttpResponse:
+    if not gate.is_htmx(request):
+        messages.success(request, sentence, extra_tags="done")
         return redirect("support", environment=visit.environment)
-    told = context(visit, notices=[Notice(kind="done", text=words)])
+    told = context(visit, notices=[Notice(kind="done", text=sentence)])
     return render(request, "dashboard/bits/support_answer.html", told)
 
 
@@ -176,7 +121,7 @@ def _refusal(
 ) -> HttpResponse:
     """Tell why nothing was changed, beside the fresh state and what was typed."""
     told = context(visit, notices=[_notice(visit, error)]) | {"said": said}
-    if not request.htmx:
+    if not gate.is_htmx(request):
         return render(request, "dashboard/support.html", told, status=error.status)
     # The page's htmx takes no content from a 400.
     status = 422 if isinstance(error, Invalid) else error.status
@@ -208,10 +153,10 @@ def context(visit: Visit, *, notices: Sequence[Notice] = ()) -> dict[str, Any]:
         "visit": visit,
         "status": told,
         "flag": queries.FLAG,
-        "headline": _headline(told),
-        "session": _line(told.session, names) if told.session else None,
-        "sessions": [_line(row, names) for row in kept],
-        "audit": _audit(last, names) if last else None,
+        "headline": words.headline(told),
+        "session": words.session_line(told.session, names) if told.session else None,
+        "sessions": [words.session_line(row, names) for row in kept],
+        "audit": words.audit_card(last, names) if last else None,
         "checks": [check.about for check in CHECKS],
         "may_use": visit.may(Right.SUPPORT),
         "ends": ENDS,
@@ -219,64 +164,5 @@ def context(visit: Visit, *, notices: Sequence[Notice] = ()) -> dict[str, Any]:
     }
 
 
-def _headline(told: Status) -> str:
-    if told.active:
-        return f"Support mode is active in {told.environment}"
-    if told.flag_on:
-        return f"Support mode is not active in {told.environment}"
-    return f"Support mode is switched off in {told.environment}"
-
-
 def _name(booked: str) -> str:
     return access.names({booked}).get(booked, booked)
-
-
-def _line(row: SessionRow, names: Mapping[str, str]) -> SessionLine:
-    return SessionLine(
-        id=row.id,
-        opened_at=row.opened_at,
-        opened_by=names.get(row.opened_by, row.opened_by),
-        reason=row.reason,
-        ends_at=row.ends_at,
-        closed_at=row.closed_at,
-        closed_by=names.get(row.closed_by, row.closed_by),
-        closed_because=row.closed_because,
-    )
-
-
-def _audit(last: AuditRow, names: Mapping[str, str]) -> AuditCard:
-    groups = [
-        Group(
-            severity=str(severity),
-            findings=tuple(_finding(one) for one in last.findings if one.severity is severity),
-        )
-        for severity in Severity
-    ]
-    return AuditCard(
-        id=last.id,
-        shape=SHAPED[last.overall],
-        overall=str(last.overall),
-        sentence=_counted(last),
-        at=last.started_at,
-        who=names.get(last.by, last.by),
-        took_ms=int((last.ended_at - last.started_at).total_seconds() * 1000),
-        groups=tuple(group for group in groups if group.findings),
-    )
-
-
-def _counted(last: AuditRow) -> str:
-    said = [f"{count} {severity}" for severity, count in last.counts.items() if count]
-    blind = sum(one.unchecked for one in last.findings)
-    words = f"{last.checks} checks, {', '.join(said) or 'nothing found'}"
-    return f"{words}; {blind} could not look" if blind else words
-
-
-def _finding(one: FindingRow) -> FindingCard:
-    return FindingCard(
-        shape="unknown" if one.unchecked else SHAPED[one.severity],
-        word="not checked" if one.unchecked else str(one.severity),
-        check=one.check,
-        title=one.title,
-        remediation=one.remediation,
-        evidence=cards.pretty(one.evidence),
-    )

@@ -31,9 +31,16 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("audit", "GET"): (HERE, (SIGN_IN, 403, 200, 200, 200, 404)),
     ("audit-entry", "GET"): (HERE | {"seq": 1}, (SIGN_IN, 403, 200, 200, 200, 404)),
     ("audit-verify", "POST"): (HERE, (SIGN_IN, 403, 200, 403, 200, 404)),
+    ("support", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
+    ("support-activate", "POST"): (HERE, (SIGN_IN, 403, 403, 422, 422, 404)),
+    ("support-deactivate", "POST"): (HERE, (SIGN_IN, 403, 403, 409, 409, 404)),
+    ("support-audit", "POST"): (HERE, (SIGN_IN, 403, 403, 302, 302, 404)),
     ("partial", "GET"): (HERE | {"name": "flags_grid"}, (SIGN_IN, 200, 200, 200, 200, 404)),
 }
-BODIES = {("flag-set", "POST"): {"to": "off", "base_version": "1", "confirmed": "true"}}
+BODIES = {
+    ("flag-set", "POST"): {"to": "off", "base_version": "1", "confirmed": "true"},
+    ("support-activate", "POST"): {"reason": "its flag is off"},
+}
 QUERIES = {("flag-set", "GET"): "?to=off"}
 
 
