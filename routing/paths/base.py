@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -9,6 +10,16 @@ from routing.core.errors import HybridOpsError
 from routing.core.values import EnvironmentName, Failure, Operation, Path
 
 Speaker = Literal["user", "assistant"]
+
+LONGEST_DETAIL = 300
+ECHO = 16  # characters of a prompt in a row that no detail may repeat
+# What a hostile or helpful server may quote back from the request that it got.
+_SECRETS = re.compile(
+    r"(?i:\b(authorization|x-amz-security-token|x-amz-signature|credential|signature|password"
+    r"|api[-_]?key|bearer|token)\b[\"']?(?:\s*[:=]\s*(?:(?:bearer|basic|aws4-hmac-sha256)\s+)?"
+    r"|\s+(?=[\w.+/=-]{16}))[\"']?)[^\s,;\"']+"
+)
+_KEY_IDS = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,3 +120,47 @@ class PathClient(Protocol):
     async def close(self) -> None:
         """Let go of connections; calls under way end with PathError."""
         ...
+
+
+def check(call: Call) -> None:
+    """Raise PathError (validation, nothing sent) for texts that no JSON document can hold."""
+    for text in (call.system, *(message.text for message in call.messages)):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise PathError(
+                Failure.VALIDATION,
+                "The text holds half of a surrogate pair; send well-formed Unicode.",
+                sent=False,
+            ) from None
+
+
+def words(text: object) -> str:
+    """Return what the other side said as one short line without credentials.
+
+    Control characters become spaces; what looks like a secret that was quoted back is left out.
+    """
+    shown = "".join(c if c.isprintable() else " " for c in str(text)[: LONGEST_DETAIL * 20])
+    shown = _KEY_IDS.sub("...", _SECRETS.sub(r"\1 ...", shown))
+    return " ".join(shown.split())[:LONGEST_DETAIL]
+
+
+def discreet(error: PathError, call: Call) -> PathError:
+    """Return `error` as it may be recorded: without a detail that quotes the prompt."""
+    said = error.detail
+    windows = {said[start : start + ECHO] for start in range(len(said) - ECHO + 1)}
+    texts = (call.system, *(message.text for message in call.messages))
+    if not any(window in text for window in windows for text in texts):
+        return error
+    return PathError(
+        error.failure,
+        "The other side's words repeat the prompt, so they are not kept.",
+        sent=error.sent,
+        retry_after_s=error.retry_after_s,
+    )
+
+
+def seconds(header: str) -> float | None:
+    """Return a Retry-After in seconds; None for a date, nonsense or more than 30 years."""
+    plain = header.isascii() and header.isdigit() and len(header) <= 9
+    return float(header) if plain else None

@@ -1,63 +1,58 @@
-"""DirectBedrockClient: one attempt by boto3 per call, explicit timeouts, our own words.
+"""DirectBedrockClient: one attempt by boto3 per call, one deadline, our own words.
 
-boto3 is synchronous: calls run on threads of this client's own. botocore's timeouts are per
-client, not per call, so clients are kept per whole second of read timeout, on one session; the
-total deadline is the caller's `asyncio.timeout` beside it.
+boto3 is synchronous: calls run on threads of this client's own. A thread ends with its call: who
+stops waiting also ends the exchange beneath (`bedrock_transport`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore import exceptions as aws
+import botocore.session
+from botocore.awsrequest import AWSResponse
 from botocore.config import Config
-from botocore.parsers import ResponseParserError
+from botocore.httpsession import get_cert_path
 
 from routing.core.values import EnvironmentName, Failure, Path
-from routing.paths.base import Answer, Call, PathError, Probe, Stage, Usage
+from routing.paths import base, bedrock_words
+from routing.paths.base import Answer, Call, PathError, Probe, Stage
+from routing.paths.bedrock_transport import Exchange, Lines, Whole
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
 
-CONNECT_S = 1.0
 THREADS = 64
-PROBE_S = 3
-MOST_TOKENS = 10**9
-
-# Error code of the service -> how the call failed. Sources: the service model of
-# bedrock-runtime in botocore; common errors of the AWS query protocol.
-_BY_CODE: Mapping[str, Failure] = {
-    "ThrottlingException": Failure.THROTTLED,
-    "ModelNotReadyException": Failure.THROTTLED,
-    "ServiceQuotaExceededException": Failure.THROTTLED,
-    "ServiceUnavailableException": Failure.PROVIDER,
-    "InternalServerException": Failure.PROVIDER,
-    "ModelErrorException": Failure.PROVIDER,
-    "ModelTimeoutException": Failure.TIMEOUT,
-    "ValidationException": Failure.VALIDATION,
-    "ResourceNotFoundException": Failure.REFUSED_CREDENTIALS,
-    "AccessDeniedException": Failure.REFUSED_CREDENTIALS,
-    "UnrecognizedClientException": Failure.REFUSED_CREDENTIALS,
-    "ExpiredTokenException": Failure.REFUSED_CREDENTIALS,
-    "ExpiredToken": Failure.REFUSED_CREDENTIALS,
-    "InvalidSignatureException": Failure.REFUSED_CREDENTIALS,
-    "IncompleteSignature": Failure.REFUSED_CREDENTIALS,
+PROBE_THREADS = 2
+MOST_WAITING = 256
+LATE_S = 0.15  # how much later than the thread the waiting side ends a call
+END_S = 2.0
+PROBE_S = 1.7  # each of the two stages
+METADATA_S = 0.8  # each of two requests for a machine's own role (botocore: 1 s each)
+FORGET_S = 5.0
+BEARER = "AWS_BEARER_TOKEN_BEDROCK"  # Bedrock API keys; botocore prefers it to a signature
+# A stand-in needs nothing of the machine's AWS settings, so none of them can break it.
+_NOTHING: dict[str, Any] = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
 }
 
 
 class DirectBedrockClient:
     """One environment's client of one region and model.
 
-    `endpoint` returns the endpoint URL at every connect, None for the region's own. The keys of
-    the stand-in are literal: it checks that a signature is there, not whose it is.
+    `endpoint` returns the endpoint URL at every call, None for the region's own; only a `local`
+    one may be http. The keys of a stand-in are literal: it checks that a signature is there, not
+    whose it is.
     """
 
     path = Path.DIRECT_BEDROCK
@@ -76,30 +71,40 @@ class DirectBedrockClient:
         self._model = model
         self._region = region
         self._endpoint = endpoint
-        key = "local" if local else None
-        self._session = boto3.Session(
-            region_name=region, aws_access_key_id=key, aws_secret_access_key=key
+        self._local = local
+        self._session: boto3.Session | None = None
+        self._client: tuple[str | None, BedrockRuntimeClient] | None = None
+        self._lines = Lines(most=THREADS, authorities=str(get_cert_path(True)))
+        self._found_none_at = float("-inf")
+        self._making = threading.Lock()
+        self._threads = ThreadPoolExecutor(
+            THREADS + PROBE_THREADS, thread_name_prefix=f"bedrock-{environment}"
         )
-        self._clients: dict[tuple[str | None, int], BedrockRuntimeClient] = {}
-        self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="bedrock")
+        self._slots = asyncio.Semaphore(THREADS)
+        self._waiting = 0
+        self._under_way: dict[Future[Any], Exchange] = {}
+        self._closed = False
 
     async def call(self, call: Call) -> Answer:
         """Return the whole answer by Converse; raises PathError."""
-        reply = await self._run(partial(self._converse, call))
-        return _answer(reply, self._model)
+        base.check(call)
+        ends = time.monotonic() + call.timeout_s
+        await self._take_slot(call.timeout_s)
+        try:
+            work = partial(self._converse, call)
+            reply = await self._run(work, ends - time.monotonic(), self._slots.release)
+            return bedrock_words.answer(reply, self._model)
+        except PathError as error:
+            raise base.discreet(error, call) from error.__cause__
 
     async def probe(self) -> Probe:
         """Look for credentials, then count the tokens of one word: a call that costs nothing."""
         stages = []
         for name, look in (("credentials", self._credentials), ("count_tokens", self._count)):
             began = time.monotonic()
+            problem = ""
             try:
-                async with asyncio.timeout(PROBE_S):
-                    await self._run(look)
-                problem = ""
-            except TimeoutError:
-                problem = f"no answer within {PROBE_S} s"
+                await self._run(look, PROBE_S)
             except PathError as error:
                 problem = error.detail
             ms = (time.monotonic() - began) * 1000
@@ -108,33 +113,70 @@ class DirectBedrockClient:
                 break
         return Probe(stages=tuple(stages))
 
+    def warm(self) -> None:
+        """Begin to find credentials and make the boto3 client, so that no call waits for it."""
+        self._threads.submit(self._made)
+
     async def close(self) -> None:
-        """Let go of the connections; calls under way end by their own timeouts."""
-        with self._lock:
-            clients, self._clients = list(self._clients.values()), {}
-        for client in clients:
-            client.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """End the calls under way, their threads and all connections."""
+        self._closed = True
+        for exchange in self._under_way.values():
+            exchange.give_up()
+        ended = await asyncio.to_thread(futures.wait, list(self._under_way), END_S)
+        # A thread that waits for the name service cannot be ended; it ends by itself.
+        await asyncio.to_thread(self._threads.shutdown, wait=not ended.not_done)
+        self._lines.close()
+        if self._client is not None:
+            self._client[1].close()
 
-    async def _run(self, work: Callable[[], Any]) -> Any:
+    async def _take_slot(self, timeout_s: float) -> None:
+        """Wait for one of the threads, within the call's time and in a line of bounded length."""
+        full = PathError(Failure.QUEUE_FULL, "All threads of this client are taken.", sent=False)
+        if self._waiting >= MOST_WAITING:
+            raise full
+        self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except PathError:
-            raise
-        except Exception as error:
-            raise translate(error) from error
+            async with asyncio.timeout(timeout_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise full from None
+        finally:
+            self._waiting -= 1
 
-    def _client(self, timeout_s: float) -> BedrockRuntimeClient:
-        read_s = max(1, math.ceil(timeout_s))
-        endpoint = self._endpoint()
-        with self._lock:
-            client = self._clients.get((endpoint, read_s))
-            if client is None:
-                client = self._session.client(
-                    "bedrock-runtime", endpoint_url=endpoint, config=_config(read_s)
-                )
-                self._clients[(endpoint, read_s)] = client
-            return client
+    async def _run(
+        self, work: Callable[[], Any], left_s: float, done: Callable[[], None] | None = None
+    ) -> Any:
+        """Return what `work` does on a thread; `done` is told when the thread is free again."""
+        loop = asyncio.get_running_loop()
+        exchange = Exchange(left_s)
+        if self._closed:
+            if done is not None:
+                done()
+            raise PathError(Failure.UNREACHABLE, "The client is closed.", sent=False)
+        future = self._threads.submit(self._under, exchange, work)
+        self._under_way[future] = exchange
+        future.add_done_callback(lambda _: _tell(loop, self._ended, future, done))
+        try:
+            async with asyncio.timeout(left_s + LATE_S):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise PathError(Failure.TIMEOUT, "No answer in the time of the call.") from None
+        except Exception as error:
+            if self._closed:
+                text = "The client was closed."
+                raise PathError(Failure.UNREACHABLE, text) from error
+            raise bedrock_words.translate(error) from error
+        finally:
+            exchange.give_up()
+
+    def _under(self, exchange: Exchange, work: Callable[[], Any]) -> Any:
+        with self._lines.under(exchange):
+            return work()
+
+    def _ended(self, future: Future[Any], done: Callable[[], None] | None) -> None:
+        self._under_way.pop(future, None)
+        if done is not None:
+            done()
 
     def _converse(self, call: Call) -> Mapping[str, Any]:
         inference: dict[str, Any] = {"maxTokens": call.max_tokens}
@@ -150,26 +192,68 @@ class DirectBedrockClient:
             words["requestMetadata"]["hybridops-nonce"] = call.nonce
         if call.system:
             words["system"] = [{"text": call.system}]
-        return self._client(call.timeout_s).converse(**words)
-
-    def _credentials(self) -> None:
-        if self._session.get_credentials() is None:
-            raise PathError(
-                Failure.REFUSED_CREDENTIALS,
-                "No AWS credentials were found; give this server a role or set a profile.",
-                sent=False,
-            )
+        return self._made().converse(**words)
 
     def _count(self) -> None:
         messages: Any = [{"role": "user", "content": [{"text": "ping"}]}]
-        self._client(PROBE_S).count_tokens(
-            modelId=self._model, input={"converse": {"messages": messages}}
+        self._made().count_tokens(modelId=self._model, input={"converse": {"messages": messages}})
+
+    def _credentials(self) -> None:
+        """Raise PathError when there are none; that is remembered for some seconds.
+
+        A client keeps the credentials that it was made with, also none, so it is made afterwards.
+        """
+        if self._local or os.environ.get(BEARER):
+            return
+        nothing = PathError(
+            Failure.REFUSED_CREDENTIALS,
+            "No AWS credentials were found; give this server a role or set a profile.",
+            sent=False,
         )
+        if time.monotonic() < self._found_none_at + FORGET_S:
+            raise nothing
+        if self._in_session().get_credentials() is None:
+            self._found_none_at = time.monotonic()
+            raise nothing
+
+    def _made(self) -> BedrockRuntimeClient:
+        endpoint = self._endpoint()
+        if endpoint is not None and not self._local and not endpoint.startswith("https://"):
+            text = "Only a local stand-in may be reached by http; write the endpoint as https://."
+            raise PathError(Failure.DISABLED, text, sent=False)
+        with self._making:
+            if self._client is None or self._client[0] != endpoint:
+                self._credentials()
+                self._client = (endpoint, self._make(endpoint))
+            return self._client[1]
+
+    def _make(self, endpoint: str | None) -> BedrockRuntimeClient:
+        client: BedrockRuntimeClient = self._in_session().client(
+            "bedrock-runtime", endpoint_url=endpoint, config=_config(local=self._local)
+        )
+        sending: Any = self._send  # the stubs know no handler that answers
+        client.meta.events.register("before-send.bedrock-runtime", sending)
+        return client
+
+    def _in_session(self) -> boto3.Session:
+        if self._session is None:
+            core = botocore.session.Session(_NOTHING if self._local else None)
+            if self._local:
+                core.set_credentials("local", "local")
+            else:
+                core.set_config_variable("metadata_service_timeout", METADATA_S)
+            self._session = boto3.Session(region_name=self._region, botocore_session=core)
+        return self._session
+
+    def _send(self, request: Any, **_: Any) -> AWSResponse:
+        reply = self._lines.send(request.method, request.url, request.headers, request.body)
+        headers: Any = reply.headers
+        return AWSResponse(request.url, reply.status, headers, Whole(reply.body))
 
 
 def load_sdk() -> None:
     """Read botocore's model of the service now (0.3 s); else the first call waits for it."""
-    boto3.Session().client(
+    boto3.Session(botocore_session=botocore.session.Session(_NOTHING)).client(
         "bedrock-runtime",
         region_name="local",
         aws_access_key_id="none",
@@ -177,75 +261,19 @@ def load_sdk() -> None:
     ).close()
 
 
-def _config(read_s: int) -> Config:
-    return Config(
-        connect_timeout=CONNECT_S,
-        read_timeout=read_s,
-        retries={"mode": "standard", "total_max_attempts": 1},  # the router retries, not the SDK
-        max_pool_connections=THREADS,
-        tcp_keepalive=True,
-        proxies={},
-    )
+def _config(*, local: bool) -> Config:
+    """Return botocore's settings: the router retries, and no environment variable redirects."""
+    ours: dict[str, Any] = {
+        "retries": {"mode": "standard", "total_max_attempts": 1},
+        "ignore_configured_endpoint_urls": True,
+    }
+    if local:
+        ours["signature_version"] = "v4"  # not with an API key of the environment
+    return Config(**ours)
 
 
-def translate(error: Exception) -> PathError:
-    """Return what `error`, raised by boto3, is in our words."""
-    if isinstance(error, aws.ClientError):
-        return _from_service(error)
-    if isinstance(error, aws.NoCredentialsError | aws.PartialCredentialsError):
-        text = "No complete AWS credentials were found; give this server a role."
-        return PathError(Failure.REFUSED_CREDENTIALS, text, sent=False)
-    if isinstance(error, aws.ConnectTimeoutError | aws.EndpointConnectionError):
-        return PathError(Failure.UNREACHABLE, _short(error), sent=False)
-    if isinstance(error, aws.ReadTimeoutError):
-        return PathError(Failure.TIMEOUT, _short(error))
-    if isinstance(error, aws.ParamValidationError):
-        return PathError(Failure.VALIDATION, _short(error), sent=False)
-    if isinstance(error, ResponseParserError):
-        return PathError(Failure.PROTOCOL, _short(error))
-    if isinstance(error, aws.ConnectionError | aws.HTTPClientError):
-        return PathError(Failure.UNREACHABLE, _short(error))
-    return PathError(Failure.PROTOCOL, f"{type(error).__name__}: {_short(error)}")
-
-
-def _from_service(error: aws.ClientError) -> PathError:
-    said = error.response.get("Error", {})
-    code = said.get("Code", "")
-    meta = error.response.get("ResponseMetadata", {})
-    status = int(meta.get("HTTPStatusCode", 0))
-    failure = _BY_CODE.get(code)
-    if failure is None:
-        failure = Failure.PROVIDER if status >= 500 or not status else Failure.VALIDATION
-    retry = meta.get("HTTPHeaders", {}).get("retry-after", "")
-    return PathError(
-        failure,
-        f"{code or status}: {said.get('Message', '')}"[:300],
-        retry_after_s=float(retry) if retry.isascii() and retry.isdigit() else None,
-    )
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
-
-
-def _answer(reply: Mapping[str, Any], model: str) -> Answer:
-    """Return the text of a Converse reply; an answer without text is no answer."""
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *about: Any) -> None:
     try:
-        content = reply["output"]["message"]["content"]
-        text = "".join(block["text"] for block in content if "text" in block)
-        stop = reply["stopReason"]
-    except (KeyError, TypeError) as error:
-        raise PathError(Failure.PROTOCOL, f"The reply lacks {error}.") from error
-    if not text:
-        raise PathError(Failure.PROTOCOL, "The reply holds no text.")
-    return Answer(text=text, stop_reason=str(stop), model=model, usage=_usage(reply))
-
-
-def _usage(reply: Mapping[str, Any]) -> Usage | None:
-    usage = reply.get("usage") or {}
-    into, out = usage.get("inputTokens"), usage.get("outputTokens")
-    if not isinstance(into, int) or not isinstance(out, int):
-        return None
-    # Negative or enormous figures are no measurement.
-    sane = 0 <= into < MOST_TOKENS and 0 <= out < MOST_TOKENS
-    return Usage(input_tokens=into, output_tokens=out) if sane else None
+        loop.call_soon_threadsafe(what, *about)
+    except RuntimeError:
+        return  # the loop has ended, and with it everybody who would have listened

@@ -1,148 +1,182 @@
-"""HTTP beneath the MCP client, made so that one bad answer fails one call, never the client.
+"""HTTP beneath the MCP client: each request gets one JSON message, whatever the server does.
 
-The SDK ends a client, with every call on it, when its HTTP layer raises, and it forgets HTTP
-statuses. So nothing is raised here: a lost connection, a refusing status, an answer over the cap
-each become a JSON-RPC error that carries what happened, in our words, in its data.
+The SDK ends a client, with every call on it, when its HTTP layer raises; it forgets statuses,
+reads without end, and sends notifications one after the other, so that one that hangs holds up
+every call. Here each request is one exchange within one deadline and one size. What goes wrong is
+noted on the exchange in our words, and the SDK gets a plain error for that one request.
+
+Events are read up to the answer of the request. An answer that broke off is not resumed: whether
+to ask again is for the router to say. The stream of a server's own messages is not opened, and
+what it asks of us (sampling, elicitation) ends the call.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx2
 
 from routing.core.values import Failure
+from routing.paths.base import PathError, seconds, words
 
 MOST_BYTES = 1_048_576
 CONNECT_S = 1.0
-NOTE = "hybridops"
+ASIDE_S = 1.0  # notifications, replies to the server, the end of a session
+MOST_ASIDE = 16
+IDLE_S = 4.0  # below the 5 s after which common servers close an idle connection
 INTERNAL_ERROR = -32603  # JSON-RPC 2.0
+SESSION = "mcp-session-id"
+_NEGOTIATION = frozenset({"server/discover", "initialize"})
+_JSON = {"content-type": "application/json"}
 
-# 400, 404 and 405 pass: the SDK reads them when it finds out which protocol a server speaks.
 _BY_STATUS: Mapping[int, Failure] = {
+    400: Failure.VALIDATION,
     401: Failure.REFUSED_CREDENTIALS,
     403: Failure.REFUSED_CREDENTIALS,
     408: Failure.TIMEOUT,
+    413: Failure.VALIDATION,
+    422: Failure.VALIDATION,
     429: Failure.THROTTLED,
     504: Failure.TIMEOUT,
 }
 
 
-class ErrorsAsAnswers(httpx2.AsyncBaseTransport):
-    """Wraps the real transport; `idempotent` says whether a lost tool call may be repeated."""
+class SessionLost(PathError):
+    """The server does not know our session any more; it did nothing with the request."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, *, idempotent: bool) -> None:
+
+@dataclass(slots=True)
+class Exchange:
+    """One call under way. `acts`: lost after sending, nobody knows what it did.
+
+    `ends` is on the monotonic clock. `problem` is what the transport met, `answered` says that
+    the server's own words were handed on.
+    """
+
+    ends: float
+    acts: bool = False
+    problem: PathError | None = None
+    answered: bool = False
+
+    def left_s(self) -> float:
+        """Return the seconds left, at least 0."""
+        return max(0.0, self.ends - time.monotonic())
+
+
+# The SDK sends each message in the context of who asked for it.
+_current: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+
+
+@contextlib.contextmanager
+def under(exchange: Exchange) -> Iterator[None]:
+    """Let the requests that begin in the block belong to `exchange`."""
+    token = _current.set(exchange)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+class OneAnswer(httpx2.AsyncBaseTransport):
+    """Wraps the real transport; see the module."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self._inner = inner
-        self._idempotent = idempotent
+        self._aside: set[asyncio.Task[None]] = set()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            return httpx2.Response(405, request=request)
         message = _message(request)
+        if request.method != "POST" or "method" not in message or "id" not in message:
+            return await self._on_the_side(request, message)
+        exchange = _current.get()
+        if exchange is None:  # nobody waits for this one
+            exchange = Exchange(ends=time.monotonic() + ASIDE_S)
         try:
-            response = await self._inner.handle_async_request(request)
-        except httpx2.TransportError as error:
-            return _refusal(request, *self._lost(error, message))
-        failure = _by_status(response.status_code)
-        if failure is not None:
-            said = response.headers.get("retry-after", "")
-            await response.aclose()
-            words = f"The MCP server answered with status {response.status_code}."
-            return _refusal(request, failure, words, sent=True, retry_after=said)
-        if response.headers.get("content-encoding", "identity") != "identity":
-            await response.aclose()
-            words = "The MCP server compressed its answer, which it was not asked to."
-            return _refusal(request, Failure.PROTOCOL, words, sent=True)
-        if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
-            stream = _Events(response, message, self)
-            return httpx2.Response(
-                response.status_code, headers=response.headers, stream=stream, request=request
-            )
-        return await self._whole(request, response, message)
+            return await self._exchange(request, message, exchange)
+        except PathError as problem:
+            exchange.problem = problem
+            return _refusal(request, problem)
 
     async def aclose(self) -> None:
+        for task in self._aside:
+            task.cancel()
+        await asyncio.gather(*self._aside, return_exceptions=True)
         await self._inner.aclose()
 
-    async def _whole(
-        self, request: httpx2.Request, response: httpx2.Response, message: Mapping[str, Any]
+    async def _exchange(
+        self, request: httpx2.Request, message: Mapping[str, Any], exchange: Exchange
     ) -> httpx2.Response:
-        parts: list[bytes] = []
-        size = 0
+        _check_outage(message, exchange)
+        begun = False
         try:
-            async for part in response.aiter_raw():
-                size += len(part)
-                if size > MOST_BYTES:
-                    words = f"The MCP server's answer is over {MOST_BYTES} bytes."
-                    return _refusal(request, Failure.PROTOCOL, words, sent=True)
-                parts.append(part)
+            async with asyncio.timeout(exchange.left_s()):
+                response = await self._inner.handle_async_request(request)
+                begun = True
+                try:
+                    return await _read(request, message, response, exchange)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise PathError(Failure.TIMEOUT, "No answer in the time of the call.") from None
         except httpx2.TransportError as error:
-            return _refusal(request, *self._lost(error, message))
-        finally:
-            await response.aclose()
-        headers = [(k, v) for k, v in response.headers.items() if k != "transfer-encoding"]
-        return httpx2.Response(
-            response.status_code, headers=headers, content=b"".join(parts), request=request
-        )
+            raise _lost(error, exchange, begun=begun) from error
 
-    def _lost(
-        self, error: httpx2.TransportError, message: Mapping[str, Any]
-    ) -> tuple[Failure, str, bool]:
-        """Say what a lost connection means; a tool that may have acted is an unknown outcome."""
-        words = f"{type(error).__name__}: {error}"[:200]
-        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
-            return Failure.UNREACHABLE, words, False
-        if isinstance(error, httpx2.TimeoutException):
-            return Failure.TIMEOUT, words, True
-        if message.get("method") == "tools/call" and not self._idempotent:
-            return Failure.OUTCOME_UNKNOWN, words, True
-        return Failure.UNREACHABLE, words, True
+    async def _on_the_side(
+        self, request: httpx2.Request, message: Mapping[str, Any]
+    ) -> httpx2.Response:
+        """Send what has no answer; only the end of a session and of a handshake is waited for."""
+        if request.method == "DELETE" or message.get("method") == "notifications/initialized":
+            await self._drop(request)
+        elif len(self._aside) < MOST_ASIDE:
+            task = asyncio.create_task(self._drop(request))
+            self._aside.add(task)
+            task.add_done_callback(self._aside.discard)
+        return httpx2.Response(202, request=request)
 
-    def note_of(self, error: httpx2.TransportError, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the JSON-RPC error for a stream that broke off."""
-        failure, words, sent = self._lost(error, message)
-        return _error(message.get("id"), failure, words, sent=sent)
+    async def _drop(self, request: httpx2.Request) -> None:
+        """Send `request`; what comes back, or does not, changes nothing."""
+        with contextlib.suppress(TimeoutError, httpx2.TransportError):
+            async with asyncio.timeout(ASIDE_S):
+                response = await self._inner.handle_async_request(request)
+                await response.aclose()
 
 
-class _Events(httpx2.AsyncByteStream):
-    """The events of one answer, capped; whatever goes wrong becomes its last event."""
-
-    def __init__(
-        self, response: httpx2.Response, message: Mapping[str, Any], owner: ErrorsAsAnswers
-    ) -> None:
-        self._response = response
-        self._message = message
-        self._owner = owner
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        try:
-            async for part in self._response.aiter_raw():
-                size += len(part)
-                if size > MOST_BYTES:
-                    words = f"The MCP server's events are over {MOST_BYTES} bytes."
-                    number = self._message.get("id")
-                    yield _event(_error(number, Failure.PROTOCOL, words, sent=True))
-                    return
-                yield part
-        except httpx2.TransportError as error:
-            yield _event(self._owner.note_of(error, self._message))
-
-    async def aclose(self) -> None:
-        await self._response.aclose()
-
-
-def client(*, idempotent: bool, token: str = "") -> httpx2.AsyncClient:
+def client(*, token: str = "") -> httpx2.AsyncClient:
     """Return the HTTP client for one MCP server: no proxy from the environment, no redirects."""
     headers = {"Accept-Encoding": "identity"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
+    inner = httpx2.AsyncHTTPTransport(
+        verify=trust(),
+        trust_env=False,
+        limits=httpx2.Limits(
+            max_connections=256, max_keepalive_connections=64, keepalive_expiry=IDLE_S
+        ),
+    )
     return httpx2.AsyncClient(
-        transport=ErrorsAsAnswers(httpx2.AsyncHTTPTransport(), idempotent=idempotent),
+        transport=OneAnswer(inner),
         headers=headers,
         timeout=httpx2.Timeout(None, connect=CONNECT_S),
         trust_env=False,
         follow_redirects=False,
     )
+
+
+@cache
+def trust() -> ssl.SSLContext:
+    """Return the certificates trusted by this process; reading them takes 50 ms, so once."""
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 def _message(request: httpx2.Request) -> Mapping[str, Any]:
@@ -153,33 +187,162 @@ def _message(request: httpx2.Request) -> Mapping[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _by_status(status: int) -> Failure | None:
+def _check_outage(message: Mapping[str, Any], exchange: Exchange) -> None:
+    """Raise the problem that discovery met: an outage is no verdict about the protocol.
+
+    The SDK would try the older handshake after any error. It may after one of the server's own.
+    """
+    met = exchange.problem
+    if message["method"] == "initialize" and met and met.failure is not Failure.PROVIDER:
+        raise met
+
+
+async def _read(
+    request: httpx2.Request,
+    message: Mapping[str, Any],
+    response: httpx2.Response,
+    exchange: Exchange,
+) -> httpx2.Response:
+    """Return the one message that answers `message`; raises PathError."""
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        text = "The MCP server compressed its answer, which it was not asked to."
+        raise PathError(Failure.PROTOCOL, text)
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if response.status_code == 200 and kind == "text/event-stream":
+        body = await _event(request, message, response)
+    else:
+        body = b"".join([part async for part in _capped(response)])
+    said = _parsed(body)
+    if response.status_code != 200:
+        _refuse(request, message, response, body)
+    elif kind not in {"application/json", "text/event-stream"}:
+        raise PathError(
+            Failure.PROTOCOL, f"The MCP server answered in {words(kind) or 'no type'}."
+        )
+    elif not _answers(said, message):
+        raise PathError(Failure.PROTOCOL, "The MCP server's answer is none to what was asked.")
+    elif said.get("id") is None:  # the SDK would wait for another one
+        body = json.dumps({**said, "id": message["id"]}).encode()
+    exchange.answered = True
+    headers = {**_JSON, **{k: v for k, v in response.headers.items() if k == SESSION}}
+    return httpx2.Response(response.status_code, headers=headers, content=body, request=request)
+
+
+def _refuse(
+    request: httpx2.Request,
+    message: Mapping[str, Any],
+    response: httpx2.Response,
+    body: bytes,
+) -> None:
+    """Raise PathError for a status that is no answer.
+
+    A JSON-RPC error is one at 400 and 404 (MCP 2026-07-28, Streamable HTTP). While it finds out
+    which protocol is spoken, the SDK reads 400, 404 and 405 itself.
+    """
+    status = response.status_code
+    if SESSION in request.headers and _forgotten(status, body):
+        raise SessionLost(Failure.UNREACHABLE, "The MCP session is over.", sent=False)
+    if status in {400, 404} and "error" in _parsed(body) and _answers(_parsed(body), message):
+        return
+    if status in {400, 404, 405} and message["method"] in _NEGOTIATION:
+        return
+    raise PathError(
+        by_status(status),
+        f"The MCP server answered with status {status}.",
+        retry_after_s=seconds(response.headers.get("retry-after", "")),
+    )
+
+
+def _forgotten(status: int, body: bytes) -> bool:
+    """Tell whether a request with a session met one that is unknown; some servers say 400."""
+    return status == 404 or (status == 400 and b"session" in body.lower())
+
+
+def by_status(status: int) -> Failure:
+    """Return how a call failed that an HTTP status ended."""
     if status in _BY_STATUS:
         return _BY_STATUS[status]
-    if 300 <= status < 400:
-        return Failure.PROTOCOL
-    return Failure.PROVIDER if status >= 500 else None
+    return Failure.PROVIDER if status >= 500 else Failure.PROTOCOL
 
 
-def _error(
-    number: object, failure: Failure, words: str, *, sent: bool, retry_after: str = ""
-) -> dict[str, Any]:
-    note = {"failure": str(failure), "sent": sent, "retry_after": retry_after}
-    error = {"code": INTERNAL_ERROR, "message": words, "data": {NOTE: note}}
-    return {"jsonrpc": "2.0", "id": number, "error": error}
+async def _capped(response: httpx2.Response) -> AsyncIterator[bytes]:
+    size = 0
+    async for part in response.aiter_raw():
+        size += len(part)
+        if size > MOST_BYTES:
+            text = f"The MCP server's answer is over {MOST_BYTES} bytes."
+            raise PathError(Failure.PROTOCOL, text)
+        yield part
 
 
-def _refusal(
-    request: httpx2.Request,
-    failure: Failure,
-    words: str,
-    sent: bool,
-    *,
-    retry_after: str = "",
-) -> httpx2.Response:
-    body = _error(None, failure, words, sent=sent, retry_after=retry_after)
+class _Stream(httpx2.AsyncByteStream):
+    def __init__(self, parts: AsyncIterator[bytes]) -> None:
+        self._parts = parts
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._parts:
+            yield part
+
+
+async def _event(
+    request: httpx2.Request, message: Mapping[str, Any], response: httpx2.Response
+) -> bytes:
+    """Return the event that answers `message`; what comes before it is left out."""
+    headers = {"content-type": "text/event-stream"}
+    capped = httpx2.Response(
+        200, headers=headers, stream=_Stream(_capped(response)), request=request
+    )
+    try:
+        async for event in httpx2.EventSource(capped, max_event_size=MOST_BYTES):
+            if event.event != "message" or not event.data:
+                continue
+            said = _parsed(event.data.encode())
+            if "method" not in said:
+                return event.data.encode()
+            if "id" in said and said["method"] != "ping":
+                text = f"The MCP server asks for {said['method']}, which is not offered."
+                raise PathError(Failure.PROTOCOL, words(text))
+    except (httpx2.SSEError, UnicodeError) as error:
+        raise PathError(Failure.PROTOCOL, words(error)) from error
+    raise httpx2.RemoteProtocolError("The events ended before the answer.")
+
+
+def _parsed(body: bytes) -> Mapping[str, Any]:
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _answers(said: Mapping[str, Any], message: Mapping[str, Any]) -> bool:
+    """Tell whether `said` is a result or an error, and for this very request.
+
+    An error may lack the number: the server could not read it.
+    """
+    if ("result" in said) is ("error" in said):
+        return False
+    number, wanted = said.get("id"), message["id"]
+    if number is None:
+        return "error" in said
+    return type(number) is type(wanted) and bool(number == wanted)
+
+
+def _lost(error: httpx2.TransportError, exchange: Exchange, *, begun: bool) -> PathError:
+    """Return what a lost connection means; a tool that may have acted is an unknown outcome."""
+    text = words(f"{type(error).__name__}: {error}")
+    never = httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout
+    if isinstance(error, never | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
+        return PathError(Failure.UNREACHABLE, text, sent=False)
+    if exchange.acts:
+        return PathError(Failure.OUTCOME_UNKNOWN, text)
+    if isinstance(error, httpx2.TimeoutException):
+        return PathError(Failure.TIMEOUT, text)
+    return PathError(Failure.TRUNCATED if begun else Failure.UNREACHABLE, text)
+
+
+def _refusal(request: httpx2.Request, problem: PathError) -> httpx2.Response:
+    """Return an error that the SDK hands to the one who asked, who then reads the exchange."""
+    error = {"code": INTERNAL_ERROR, "message": str(problem.failure)}
+    body = {"jsonrpc": "2.0", "id": None, "error": error}
     return httpx2.Response(503, json=body, request=request)
-
-
-def _event(message: dict[str, Any]) -> bytes:
-    return b"\n\nevent: message\ndata: " + json.dumps(message).encode() + b"\n\n"

@@ -9,11 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path as Folder
+from typing import TYPE_CHECKING, Any
 
 from routing.core.values import EnvironmentName, Path
 from routing.fleet.queries import EnvironmentRow
 from routing.paths import local
 from routing.paths.base import PathClient
+
+if TYPE_CHECKING:
+    from routing.paths.bedrock import DirectBedrockClient
+    from routing.paths.mcp import MCPRouter
 
 GRACE_S = 60.0
 
@@ -25,7 +30,7 @@ class Roster:
         self._home = home
         self._clients: Mapping[tuple[EnvironmentName, Path], PathClient] = {}
         self._rows: Mapping[EnvironmentName, EnvironmentRow] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[asyncio.Task[None], PathClient] = {}
 
     def client(self, environment: EnvironmentName, path: Path) -> PathClient | None:
         """Return the client of `path` in `environment`, None when it is not configured."""
@@ -38,37 +43,37 @@ class Roster:
     def adopt(self, rows: Sequence[EnvironmentRow]) -> None:
         """Make the clients that `rows` ask for; keep those whose settings did not change."""
         fresh: dict[tuple[EnvironmentName, Path], PathClient] = {}
-        replaced: list[PathClient] = []
         for row in rows:
             kept = self._rows.get(row.name)
-            same = kept is not None and kept.version == row.version
             for path in Path:
-                old = self._clients.get((row.name, path))
-                made = old if same else self._make(row, path)
-                if made is not None:
-                    fresh[(row.name, path)] = made
-                if old is not None and old is not made:
-                    replaced.append(old)
+                same = kept is not None and _asks(kept, path) == _asks(row, path)
+                client = self.client(row.name, path) if same else self._make(row, path)
+                if client is not None:
+                    fresh[(row.name, path)] = client
+        left = [old for where, old in self._clients.items() if fresh.get(where) is not old]
         self._clients = fresh
         self._rows = {row.name: row for row in rows}
-        for client in replaced:
+        for client in left:
             task = asyncio.get_running_loop().create_task(_close_later(client))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._closing[task] = client
+            task.add_done_callback(lambda done: self._closing.pop(done, None))
 
     async def close(self) -> None:
-        """Close every client."""
-        for task in tuple(self._closing):
+        """Close every client, those at once that were to be closed later."""
+        clients = [*self._clients.values(), *self._closing.values()]
+        tasks, self._clients = tuple(self._closing), {}
+        for task in tasks:
             task.cancel()
-        clients, self._clients = list(self._clients.values()), {}
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(client.close() for client in clients))
 
     def _make(self, row: EnvironmentRow, path: Path) -> PathClient | None:
-        if path is Path.DIRECT_BEDROCK:
-            return self._bedrock(row)
-        return self._mcp(row)
+        made = self._bedrock(row) if path is Path.DIRECT_BEDROCK else self._mcp(row)
+        if made is not None:
+            made.warm()
+        return made
 
-    def _bedrock(self, row: EnvironmentRow) -> PathClient | None:
+    def _bedrock(self, row: EnvironmentRow) -> DirectBedrockClient | None:
         if not (row.bedrock_target and row.bedrock_region and row.bedrock_model):
             return None
         from routing.paths.bedrock import DirectBedrockClient
@@ -82,7 +87,7 @@ class Roster:
             local=row.bedrock_target.startswith(local.PREFIX),
         )
 
-    def _mcp(self, row: EnvironmentRow) -> PathClient | None:
+    def _mcp(self, row: EnvironmentRow) -> MCPRouter | None:
         if not row.mcp_target:
             return None
         from routing.paths.mcp import MCPRouter
@@ -98,6 +103,13 @@ class Roster:
 
     def _resolve(self, target: str, environment: EnvironmentName) -> str:
         return local.resolve(target, environment, home=self._home)
+
+
+def _asks(row: EnvironmentRow, path: Path) -> tuple[Any, ...]:
+    """Return the settings that a client of `path` is made from."""
+    if path is Path.DIRECT_BEDROCK:
+        return row.bedrock_target, row.bedrock_region, row.bedrock_model
+    return row.mcp_target, row.mcp_tool, row.mcp_arguments, row.mcp_idempotent
 
 
 async def _close_later(client: PathClient) -> None:

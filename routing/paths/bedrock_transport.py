@@ -1,0 +1,226 @@
+"""HTTP beneath boto3: one exchange within one deadline, which its caller can end at any moment.
+
+botocore's own session counts its read timeout anew with every byte, takes a broken answer for a
+whole one, and nobody can reach a call that hangs. boto3 still builds, signs and reads; only the
+bytes go this way (botocore's event `before-send`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import urllib3
+from urllib3 import exceptions as http
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.response import BaseHTTPResponse
+
+from routing.core.values import Failure
+from routing.paths.base import PathError, words
+
+CONNECT_S = 1.0
+MOST_BYTES = 4 * 1024 * 1024
+CHUNK = 65_536
+_owning = threading.Lock()
+_current: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+
+
+class Exchange:
+    """One call under way: until when, and how to end it from another thread."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._deadline = time.monotonic() + timeout_s
+        self._connection: _Owned | None = None
+        self._given_up = False
+
+    @property
+    def given_up(self) -> bool:
+        """Whether somebody ended it."""
+        return self._given_up
+
+    def left_s(self) -> float:
+        """Return the seconds left; raises PathError when there are none."""
+        left = self._deadline - time.monotonic()
+        if left <= 0 or self._given_up:
+            raise PathError(Failure.TIMEOUT, "The time of the call is over.")
+        return left
+
+    def give_up(self) -> None:
+        """End the call: its thread meets the end of the connection, wherever it waits."""
+        with _owning:
+            self._given_up = True
+            connection = self._connection
+            if connection is None or connection.owner is not self or connection.sock is None:
+                return
+            with contextlib.suppress(OSError):
+                # Not SSLSocket's own, which would let the reader go on in plain text.
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+    def take(self, connection: _Owned) -> None:
+        """Note the connection that the call goes over; raises PathError once given up."""
+        with _owning:
+            connection.owner = self
+            self._connection = connection
+        self.left_s()
+
+    def let_go(self) -> None:
+        """Leave the connection alone from now on: it may serve another call already."""
+        with _owning:
+            self._connection = None
+
+    def wait_at_most(self, left_s: float) -> None:
+        """Bound the next read from the connection."""
+        if self._connection is not None and self._connection.sock is not None:
+            self._connection.sock.settimeout(left_s)
+
+
+class _Owned:
+    """A connection that knows its call: it goes back to the pool before the call is over."""
+
+    owner: Exchange | None = None
+    sock: socket.socket | None
+
+    def connect(self) -> None:
+        self._belong()
+        super().connect()  # type: ignore[misc]
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        self._belong()
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def _belong(self) -> None:
+        exchange = _current.get()
+        assert exchange is not None
+        exchange.take(self)
+
+
+class _Connection(_Owned, HTTPConnection):
+    pass
+
+
+class _SecureConnection(_Owned, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A whole answer; `body` was not decompressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Whole(BytesIO):
+    """A body as botocore reads one."""
+
+    def stream(self) -> Iterator[bytes]:
+        """Yield all of it."""
+        yield self.read()
+
+
+class Lines:
+    """The connections of one client; `authorities` is the file of trusted certificates."""
+
+    def __init__(self, *, most: int, authorities: str) -> None:
+        self._manager = urllib3.PoolManager(
+            num_pools=4,
+            maxsize=most,
+            block=False,
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=authorities,
+        )
+        self._manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
+    @contextlib.contextmanager
+    def under(self, exchange: Exchange) -> Iterator[None]:
+        """Let the requests of this thread in the block belong to `exchange`."""
+        token = _current.set(exchange)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+            exchange.let_go()
+
+    def send(self, method: str, url: str, headers: Mapping[str, Any], body: Any) -> Reply:
+        """Return the whole answer to one request of the exchange in force; raises PathError."""
+        exchange = _current.get()
+        assert exchange is not None
+        left = exchange.left_s()
+        timeout = urllib3.Timeout(connect=min(CONNECT_S, left), read=left)
+        try:
+            # The target is sent as it was signed: every slash of a model id is encoded.
+            response = self._manager.connection_from_url(url).urlopen(
+                method,
+                "/" + url.split("://", 1)[1].partition("/")[2],
+                body=body,
+                headers=dict(headers),
+                timeout=timeout,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except (http.HTTPError, OSError) as error:
+            raise _lost(error, exchange, begun=False) from error
+        with contextlib.closing(response):
+            return Reply(
+                status=response.status,
+                headers={name.lower(): value for name, value in response.headers.items()},
+                body=_body(response, exchange),
+            )
+
+    def close(self) -> None:
+        """Close the connections that no call uses."""
+        self._manager.clear()
+
+
+def _body(response: BaseHTTPResponse, exchange: Exchange) -> bytes:
+    parts, size = [], 0
+    try:
+        while True:
+            exchange.wait_at_most(exchange.left_s())
+            part = response.read1(CHUNK, decode_content=False)
+            if not part:
+                break
+            size += len(part)
+            if size > MOST_BYTES:
+                raise PathError(Failure.PROTOCOL, f"The answer is over {MOST_BYTES} bytes.")
+            parts.append(part)
+    except (http.HTTPError, OSError) as error:
+        raise _lost(error, exchange, begun=True) from error
+    return b"".join(parts)
+
+
+def _lost(error: Exception, exchange: Exchange, *, begun: bool) -> PathError:
+    if exchange.given_up:
+        return PathError(Failure.TIMEOUT, "The call was given up.")
+    if isinstance(error, http.ReadTimeoutError | TimeoutError):
+        return PathError(Failure.TIMEOUT, "The answer did not come in time.")
+    if begun:
+        return PathError(Failure.TRUNCATED, f"The answer broke off: {_said(error)}")
+    # urllib3 counts failed look-ups, refusals and slow connects as ConnectTimeoutError.
+    unsent = http.ConnectTimeoutError | http.SSLError | http.LocationValueError
+    return PathError(Failure.UNREACHABLE, _said(error), sent=not isinstance(error, unsent))
+
+
+def _said(error: Exception) -> str:
+    """Return the words of the error beneath: urllib3 wraps it with a title of its own."""
+    cause = error.args[-1] if error.args else error
+    return words(cause if isinstance(cause, Exception) else error)

@@ -1,0 +1,155 @@
+"""What boto3 raises and returns, in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore import exceptions as aws
+from botocore.parsers import ResponseParserError
+
+from routing.core.values import Failure
+from routing.paths.base import Answer, PathError, Usage, seconds, words
+
+MOST_TOKENS = 10**9
+
+# Error code of the service -> how the call failed. Sources: the service model of
+# bedrock-runtime in botocore; common errors of the AWS APIs.
+_BY_CODE: Mapping[str, Failure] = {
+    "ThrottlingException": Failure.THROTTLED,
+    "TooManyRequestsException": Failure.THROTTLED,
+    "ModelNotReadyException": Failure.THROTTLED,
+    "ServiceQuotaExceededException": Failure.THROTTLED,
+    "ServiceUnavailableException": Failure.PROVIDER,
+    "InternalServerException": Failure.PROVIDER,
+    "InternalFailure": Failure.PROVIDER,
+    "ModelErrorException": Failure.PROVIDER,
+    "ModelStreamErrorException": Failure.PROVIDER,
+    "ModelTimeoutException": Failure.TIMEOUT,
+    "ValidationException": Failure.VALIDATION,
+    "ValidationError": Failure.VALIDATION,
+    "ConflictException": Failure.VALIDATION,
+    "ResourceNotFoundException": Failure.REFUSED_CREDENTIALS,
+    "AccessDeniedException": Failure.REFUSED_CREDENTIALS,
+    "AccessDenied": Failure.REFUSED_CREDENTIALS,
+    "UnrecognizedClientException": Failure.REFUSED_CREDENTIALS,
+    "InvalidClientTokenId": Failure.REFUSED_CREDENTIALS,
+    "ExpiredTokenException": Failure.REFUSED_CREDENTIALS,
+    "ExpiredToken": Failure.REFUSED_CREDENTIALS,
+    "RequestExpired": Failure.REFUSED_CREDENTIALS,
+    "InvalidSignatureException": Failure.REFUSED_CREDENTIALS,
+    "SignatureDoesNotMatch": Failure.REFUSED_CREDENTIALS,
+    "IncompleteSignature": Failure.REFUSED_CREDENTIALS,
+    "MissingAuthenticationToken": Failure.REFUSED_CREDENTIALS,
+    "MissingAuthenticationTokenException": Failure.REFUSED_CREDENTIALS,
+    "NotAuthorized": Failure.REFUSED_CREDENTIALS,
+    "OptInRequired": Failure.REFUSED_CREDENTIALS,
+    "UnknownOperationException": Failure.PROTOCOL,
+}
+# Their messages repeat the request that was signed, session token and all.
+_QUOTES_THE_REQUEST = frozenset(
+    {"InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature"}
+)
+# A status without a code that is known: something between us and the service answered.
+_BY_STATUS: Mapping[int, Failure] = {
+    400: Failure.VALIDATION,
+    401: Failure.REFUSED_CREDENTIALS,
+    403: Failure.REFUSED_CREDENTIALS,
+    408: Failure.TIMEOUT,
+    413: Failure.VALIDATION,
+    422: Failure.VALIDATION,
+    429: Failure.THROTTLED,
+    504: Failure.TIMEOUT,
+}
+_NO_CREDENTIALS = (
+    aws.NoCredentialsError,
+    aws.PartialCredentialsError,
+    aws.CredentialRetrievalError,
+    aws.ProfileNotFound,
+    aws.ConfigParseError,
+    aws.ConfigNotFound,
+    aws.SSOError,
+    aws.TokenRetrievalError,
+    aws.NoAuthTokenError,
+    aws.MetadataRetrievalError,
+    aws.InvalidConfigError,
+)
+
+_BY_KIND: tuple[tuple[tuple[type[Exception], ...], Failure, bool], ...] = (
+    (_NO_CREDENTIALS, Failure.REFUSED_CREDENTIALS, False),
+    ((aws.ParamValidationError,), Failure.VALIDATION, False),
+    ((ResponseParserError,), Failure.PROTOCOL, True),
+    ((aws.ConnectTimeoutError, aws.EndpointConnectionError), Failure.UNREACHABLE, False),
+    ((aws.ReadTimeoutError,), Failure.TIMEOUT, True),
+    ((aws.ConnectionError, aws.HTTPClientError), Failure.UNREACHABLE, True),
+)
+
+
+def translate(error: Exception) -> PathError:
+    """Return what `error`, raised by boto3, is in our words."""
+    if isinstance(error, PathError):
+        return error
+    if isinstance(error, aws.ClientError):
+        return _from_service(error)
+    for kinds, failure, sent in _BY_KIND:
+        if isinstance(error, kinds):
+            return PathError(failure, _words(error), sent=sent)
+    return PathError(Failure.PROTOCOL, words(f"{type(error).__name__}: {error}"))
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, aws.ParamValidationError):
+        # botocore quotes the values that it refuses, and they are the caller's text.
+        return words(str(error).partition(", value:")[0])
+    if isinstance(error, ResponseParserError):
+        return "The answer cannot be read as Bedrock's."
+    return words(error)
+
+
+def _from_service(error: aws.ClientError) -> PathError:
+    said: Mapping[str, Any] = error.response.get("Error", {})
+    meta: Mapping[str, Any] = error.response.get("ResponseMetadata", {})
+    code, status = str(said.get("Code", "")), int(meta.get("HTTPStatusCode", 0))
+    message = "" if code in _QUOTES_THE_REQUEST else str(said.get("Message", ""))
+    return PathError(
+        _BY_CODE.get(code) or by_status(status),
+        words(f"{code or status}: {message}" if message else f"{code or status}"),
+        retry_after_s=seconds(meta.get("HTTPHeaders", {}).get("retry-after", "")),
+    )
+
+
+def by_status(status: int) -> Failure:
+    """Return how a call failed that was answered with an HTTP status and no code we know."""
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    return Failure.PROVIDER if status >= 500 or not status else Failure.PROTOCOL
+
+
+def answer(reply: Mapping[str, Any], model: str) -> Answer:
+    """Return the text of a Converse reply; an answer without text is no answer."""
+    try:
+        content = reply["output"]["message"]["content"]
+        text = "".join(block["text"] for block in content if "text" in block)
+        stop = reply["stopReason"]
+    except (KeyError, TypeError, AttributeError) as error:
+        detail = f"The reply is not as Converse answers: {type(error).__name__} {error}."
+        raise PathError(Failure.PROTOCOL, words(detail)) from error
+    if not text:
+        raise PathError(Failure.PROTOCOL, "The reply holds no text.")
+    return Answer(text=text, stop_reason=str(stop), model=model, usage=_usage(reply))
+
+
+def _usage(reply: Mapping[str, Any]) -> Usage | None:
+    said = reply.get("usage")
+    counts = said if isinstance(said, Mapping) else {}
+    into, out = _count(counts.get("inputTokens")), _count(counts.get("outputTokens"))
+    if into is None or out is None:
+        return None
+    return Usage(input_tokens=into, output_tokens=out)
+
+
+def _count(said: object) -> int | None:
+    """Return a number of tokens; negative or enormous figures are no measurement."""
+    if not isinstance(said, int) or isinstance(said, bool):
+        return None
+    return said if 0 <= said < MOST_TOKENS else None

@@ -1,0 +1,199 @@
+"""One MCP client of the SDK, held open by one task, and what is asked of it; typed failures."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from routing.core.values import Failure
+from routing.paths import base, mcp_transport, mcp_words
+from routing.paths.base import PathError
+from routing.paths.mcp_transport import Exchange
+
+if TYPE_CHECKING:
+    from mcp import Client
+
+log = logging.getLogger(__name__)
+HANDSHAKE_S = 5.0
+LATE_S = 0.15  # how much later than the transport the waiting side ends a call
+END_S = 2.0
+MOST_PAGES = 20
+MODERN = "2026-07-28"
+
+
+class Held:
+    """One MCP client, entered and left by one task; `gone` once it is of no more use."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.url = url
+        self.gone = False
+        self.since = time.monotonic()
+        self._calls = 0
+        self._end = asyncio.Event()
+        self._ready: asyncio.Future[Client | PathError] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.task = asyncio.create_task(self._hold(), name=f"mcp {name}")
+
+    async def use(self, work: Callable[[Client], Awaitable[Any]], exchange: Exchange) -> Any:
+        """Return what `work` does with the client, within the exchange; raises PathError."""
+        self._calls += 1
+        try:
+            async with asyncio.timeout(exchange.left_s() + LATE_S):
+                client = await asyncio.shield(self._ready)
+                if isinstance(client, PathError):  # an error of its own for each who waited
+                    raise _unsent(client)
+                with mcp_transport.under(exchange):
+                    return await _guarded(work(client), exchange)
+        except TimeoutError:
+            text = "No answer in the time of the call."
+            sent = self._ready.done()
+            failure = Failure.TIMEOUT if sent else Failure.UNREACHABLE
+            raise PathError(failure, text, sent=sent) from None
+        finally:
+            self._calls -= 1
+            self._rest()
+
+    def retire(self) -> None:
+        """Take no further calls; end when the last one under way has."""
+        self.gone = True
+        self._rest()
+
+    async def end(self) -> None:
+        """End now."""
+        self.gone = True
+        self._end.set()
+        await asyncio.wait([self.task], timeout=END_S)
+        self.task.cancel()
+        await asyncio.wait([self.task], timeout=END_S)
+
+    def _rest(self) -> None:
+        if self.gone and not self._calls:
+            self._end.set()
+
+    async def _hold(self) -> None:
+        try:
+            await self._connect_and_wait()
+        except Exception as error:
+            self._fail(error)
+            if not isinstance(error, PathError):
+                log.warning("The MCP client of %s ended.", self.url, exc_info=True)
+        finally:
+            # The SDK cancels the owner of a client whose inside broke.
+            self.gone = True
+            self._fail(ConnectionError("the client ended"))
+
+    def _fail(self, error: Exception) -> None:
+        if self._ready.done():
+            return
+        text = f"The MCP server cannot be used: {type(error).__name__}: {error}"
+        problem = PathError(Failure.UNREACHABLE, base.words(text), sent=False)
+        self._ready.set_result(error if isinstance(error, PathError) else problem)
+
+    async def _connect_and_wait(self) -> None:
+        from mcp import Client
+        from mcp.client.streamable_http import streamable_http_client
+
+        exchange = Exchange(ends=time.monotonic() + HANDSHAKE_S)
+        async with contextlib.AsyncExitStack() as stack:
+            http = await stack.enter_async_context(mcp_transport.client())
+            transport = streamable_http_client(self.url, http_client=http)
+            with mcp_transport.under(exchange):
+                entering = stack.enter_async_context(Client(transport, cache=None))
+                client = await _guarded(_within(entering, HANDSHAKE_S), exchange, sent=False)
+                # What a tool wants repeated in headers stands in its listing.
+                with contextlib.suppress(PathError):
+                    await _guarded(tools(client), exchange)
+            self._ready.set_result(client)
+            await self._end.wait()
+
+
+async def _within(work: Awaitable[Any], seconds: float) -> Any:
+    async with asyncio.timeout(seconds):
+        return await work
+
+
+async def _guarded(work: Awaitable[Any], exchange: Exchange, *, sent: bool = True) -> Any:
+    """Return what `work` does; whatever the SDK raises becomes PathError."""
+    from mcp import MCPError
+
+    try:
+        return await work
+    except MCPError as error:
+        met = exchange.problem or mcp_words.translate(error.code, error.message, exchange)
+        raise _unsent(met) if not sent else met from error
+    except TimeoutError:
+        text = "The MCP server did not finish the handshake in time."
+        raise PathError(Failure.UNREACHABLE, text, sent=False) from None
+    except (ValueError, RuntimeError) as error:
+        text = f"The answer is not as MCP says: {type(error).__name__}"
+        raise PathError(Failure.PROTOCOL, text, sent=sent) from error
+
+
+def _unsent(error: PathError) -> PathError:
+    """Return `error` of a handshake: no call of ours was sent yet."""
+    return PathError(error.failure, error.detail, sent=False, retry_after_s=error.retry_after_s)
+
+
+async def call_tool(
+    client: Client, tool: str, arguments: Mapping[str, Any], meta: Mapping[str, Any] | None = None
+) -> Any:
+    """Return the tool's result from exactly one request.
+
+    `Client.call_tool` would list the tools after an answer that it has (and lose the answer when
+    that fails), run the schema that the server sent, and repeat calls that ask for more input.
+    """
+    from mcp import types
+
+    said: Any = dict(meta) if meta else None
+    params = types.CallToolRequestParams(name=tool, arguments=dict(arguments), _meta=said)
+    return await client.session.send_request(
+        types.CallToolRequest(params=params), types.CallToolResult
+    )
+
+
+async def greet(client: Client) -> None:
+    """Ask the server for a sign of life that no cache can give."""
+    if client.protocol_version == MODERN:
+        await client.session.send_discover(MODERN)
+    else:
+        await client.session.send_ping()
+
+
+async def tools(client: Client) -> list[tuple[str, str]]:
+    """Return name and digested words of each tool; raises PathError for a list without end."""
+    found: list[tuple[str, str]] = []
+    cursor: str | None = None
+    for _ in range(MOST_PAGES):
+        page = await client.list_tools(cursor=cursor)
+        for tool in page.tools:
+            words = [tool.name, tool.description, tool.input_schema]
+            found.append((tool.name, json.dumps(words, sort_keys=True)))
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+    raise PathError(Failure.PROTOCOL, f"The server's list of tools is over {MOST_PAGES} pages.")
+
+
+def load_sdk() -> None:
+    """Import the SDK now (about 1 s), on a thread; else the first connect does, on the loop."""
+    import anyio
+    import mcp.client.streamable_http  # noqa: F401
+
+    mcp_transport.trust()
+    # anyio imports its parts when they are first used.
+    anyio.run(_rehearse)
+
+
+async def _rehearse() -> None:
+    import anyio
+
+    for stream in anyio.create_memory_object_stream[str](0):
+        stream.close()
+    with contextlib.suppress(OSError):  # nothing listens on port 0
+        await anyio.connect_tcp("127.0.0.1", 0)
