@@ -33,6 +33,7 @@ SAMPLES = {
     "tables-decisions": ("routing/wiring.py", "import routing.decisions.models"),
     "tables-deployments": ("routing/wiring.py", "import routing.deployments.models"),
     "tables-health": ("routing/wiring.py", "import routing.health.models"),
+    "tables-support": ("routing/wiring.py", "import routing.support.models"),
     "tables-index": ("routing/wiring.py", "from routing.models import Entry"),
 }
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path as Folder
 from typing import Any
+
+from django.db import connection
 
 from routing import wiring
 from routing.core.findings import Found
@@ -114,3 +117,22 @@ def finding(report: infrastructure.Report, code: str) -> Found:
 
 def later(at: datetime, seconds: float) -> datetime:
     return at + timedelta(seconds=seconds)
+
+
+def fresh(place: Site, **more: Any) -> Site:
+    """Return the same place, as of now."""
+    return site(place.home, **more)
+
+
+def execute(statement: str, values: Sequence[str | int | bytes] = ()) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def nobody_serves(place: Site) -> None:
+    """Let every process say goodbye."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT id FROM routing_process")
+        rows = [row[0] for row in cursor.fetchall()]
+    for row in rows:
+        heartbeat.stop(row, now=place.now)
