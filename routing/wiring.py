@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path as Folder
 
 from django.conf import settings
 from django.db import connection
 
-from routing import conf, stream
+from routing import conf, loops, stream
 from routing.access import people, tokens
 from routing.access.tokens import TokenFacts
 from routing.audit import guards
@@ -20,6 +21,7 @@ from routing.core.errors import Broken
 from routing.core.flags import FlagName
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName, Health, Path, Role
+from routing.deployments import history
 from routing.engine import Engine
 from routing.flags import snapshot as flags
 from routing.health import queries as judgements
@@ -63,6 +65,8 @@ def first_run(*, by: Actor, now: datetime) -> list[people.Created]:
     served = conf.current().environments
     ground.lay(by=by, now=now, environments=served, embedded=conf.current().embedded)
     guards.canary()
+    if conf.current().embedded and history.ENVIRONMENT in served:
+        history.lay(by=by, now=now)
     if people.any_exists():
         return []
     return [
@@ -127,6 +131,11 @@ def _facts(environment: EnvironmentName, path: Path, found: Health) -> PathFacts
         health=found,
         breaker=_engine.breaker(environment, path),
     )
+
+
+def hand(name: str) -> AbstractAsyncContextManager[loops.Hand]:
+    """Lend a thread with a database connection of its own for the length of a loop."""
+    return loops.hand(name)
 
 
 def engine() -> Engine | None:

@@ -24,6 +24,10 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     Action.TOKEN_ISSUE: ("issued the token", "tried to issue the token"),
     Action.TOKEN_REVOKE: ("revoked the token", "tried to revoke the token"),
     Action.ENVIRONMENT_CREATE: ("set up the environment", "tried to set up the environment"),
+    Action.HISTORY_LAY: (
+        "laid the recorded runs as history of",
+        "tried to lay the recorded runs as history of",
+    ),
     Action.FLAG_CREATE: ("laid the flags of", "tried to lay the flags of"),
     Action.FLAG_CHANGE: ("changed", "tried to change"),
     Action.MATRIX_CHANGE: ("changed the matrix of", "tried to change the matrix of"),

@@ -198,6 +198,7 @@ class Action(StrEnum):
     SUPPORT_DEACTIVATE = "support.deactivate"
     SUPPORT_AUDIT = "support.audit"
     DEPLOYMENT_IMPORT = "deployment.import"
+    HISTORY_LAY = "deployment.history"
     DEPLOYMENT_CREATE = "deployment.create"
     DEPLOYMENT_STEP = "deployment.step"
     DEPLOYMENT_JUDGED = "deployment.judged"
