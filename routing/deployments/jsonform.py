@@ -47,7 +47,8 @@ def parse(text: str, *, file: str = "the document", max_bytes: int = 2 * 1024 * 
     top = whole.members(TOP)
     details = top["details"].members(DETAILS)
     for name in TWICE:
-        if details[name].value != top[name].value:
+        one, other = details[name].value, top[name].value
+        if type(one) is not type(other) or one != other:  # 1 and True are equal to Python
             raise details[name].wrong(f"the same {name} as at the top", details[name].value)
     return _parsed(top, details)
 
@@ -67,11 +68,18 @@ def _parsed(top: Mapping[str, _Node], details: Mapping[str, _Node]) -> Parsed:
         flags=_flags(details["featureFlagsEnabled"]),
         tests=(*_smoke(details["smokeTestResults"], drift),
                *_integration(details["integrationTestResults"], drift)),
-        errors=tuple(node.string() for node in details["errors"].items()),
-        warnings=tuple(node.string() for node in details["warnings"].items()),
+        errors=_texts(details["errors"]),
+        warnings=_texts(details["warnings"]),
         counts={name: node.count() for name, node in counts.items()},
         drift=tuple(drift),
     )  # fmt: skip
+
+
+def _texts(listed: _Node) -> tuple[str, ...]:
+    nodes = listed.items()
+    if len(nodes) > parsed.MOST_TEXTS:
+        raise listed.wrong(f"at most {parsed.MOST_TEXTS} texts", listed.value)
+    return tuple(node.string() for node in nodes)
 
 
 def _components(listed: _Node, drift: list[Drift]) -> tuple[Component, ...]:

@@ -90,6 +90,10 @@ def parse(text: str, *, file: str = "the document") -> Parsed:
 def _lines(text: str, file: str) -> list[Line]:
     """Split `text`; a CR may stand only at the end of a line, and then of every line."""
     rows = text.split("\n")
+    if len(rows) > parsed.MOST_LINES:
+        beyond = parsed.MOST_LINES + 1
+        at = Place(file=file, where=f"line {beyond}", line=beyond)
+        raise at.wrong("the end of the document", "more lines")
     crlf = len(rows) > 1 and all(row.endswith("\r") for row in rows[:-1])
     found = []
     for number, row in enumerate(rows, start=1):
@@ -212,6 +216,8 @@ def _free(section: Section) -> Iterator[str]:
     open_item = False
     for line in section.lines:
         if line.text.startswith("- ") and line.text[2:].strip():
+            if len(items) == parsed.MOST_TEXTS:
+                raise line.at.refuse(f"more than {parsed.MOST_TEXTS} {section.title.lower()}")
             items.append((line.at, [line.text[2:]]))
             open_item = True
         elif line.blank:

@@ -20,6 +20,8 @@ from routing.core.verdict import TestResult
 
 LONGEST_FOUND = 80
 LONGEST_MS = 2**31 - 1
+MOST_LINES = 20_000
+MOST_TEXTS = 1000  # errors, and warnings
 
 
 class Format(StrEnum):
