@@ -79,6 +79,8 @@ class Life:
                 await loop()
             except Exception:
                 log.exception("loop %s died", name)
+                if _is_ending():
+                    return
             else:
                 log.info("loop %s ended by itself", name)
                 return
@@ -86,3 +88,9 @@ class Life:
             log.warning("loop %s starts again in %s s", name, pause_s)
             await self._pause(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def _is_ending() -> bool:
+    """Tell whether this task was cancelled, even if the loop put another error in its place."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

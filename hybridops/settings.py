@@ -11,7 +11,7 @@ import os
 import secrets
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -67,7 +67,7 @@ def read_database(url: str, home: Path) -> dict[str, Any]:
         }
     parts = urlsplit(url)
     name = unquote(parts.path.lstrip("/"))
-    if parts.scheme not in ("postgres", "postgresql") or not name:
+    if parts.scheme not in ("postgres", "postgresql") or not name or not _has_port(parts):
         raise ImproperlyConfigured(
             "DATABASE_URL must look like postgresql://user:password@host:5432/name; "
             "leave it unset for SQLite."
@@ -83,6 +83,14 @@ def read_database(url: str, home: Path) -> dict[str, Any]:
         "OPTIONS": {"pool": {"min_size": 1, "max_size": 10, "timeout": 5}}
         | dict(parse_qsl(parts.query)),
     }
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Tell whether the port is a number, or left out."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def read_secret(home: Path) -> str:
@@ -110,7 +118,13 @@ def read_secret(home: Path) -> str:
 HYBRIDOPS_VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
 HYBRIDOPS_HOME = Path(os.environ.get("HYBRIDOPS_HOME") or BASE_DIR / "var").resolve()
-HYBRIDOPS_HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
+try:
+    HYBRIDOPS_HOME.mkdir(parents=True, exist_ok=True, mode=0o700)
+except OSError as error:
+    raise ImproperlyConfigured(
+        f"HYBRIDOPS_HOME is {HYBRIDOPS_HOME}, which cannot be used ({error.strerror}); set it to "
+        "a folder that you may write to."
+    ) from None
 HYBRIDOPS_PORT = read_port(os.environ.get("HYBRIDOPS_PORT") or "8000")
 HYBRIDOPS_URL = (os.environ.get("HYBRIDOPS_URL") or f"http://127.0.0.1:{HYBRIDOPS_PORT}").rstrip(
     "/"

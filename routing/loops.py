@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -33,7 +33,7 @@ class Hand:
         """Run `job`; a database that is away is logged and gives None, to be tried again."""
         try:
             return await self.do(job, *args, **kwargs)
-        except DatabaseError:
+        except Error:
             log.exception(
                 "%s: the database did not take it; the next round tries again.", self._name
             )

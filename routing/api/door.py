@@ -121,6 +121,9 @@ class Door:
         except Exception:
             log.exception("request %s failed", request_id)
             reply = _broken(request_id)
+        except asyncio.CancelledError:
+            # Only a server that ends cancels a request; what was cut off is booked by now.
+            reply = wire.refused(_not_running(), request_id, {})
         await wire.answer(
             send, reply, request_id=request_id, method=scope["method"], read=visit.read
         )

@@ -17,9 +17,10 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db import InterfaceError, OperationalError
 
 from routing import wiring
-from routing.core.errors import HybridOpsError
+from routing.core.errors import HybridOpsError, Unavailable
 from routing.core.rights import Actor, shell_actor
 
 Result = Mapping[str, Any]
@@ -66,18 +67,32 @@ class OperatorCommand(BaseCommand):
                 failed = failed or result.get("ok") is False
                 self.stdout.write(_line(result) if options["json"] else self.show(result))
         except HybridOpsError as error:
-            self._refuse(error, as_json=options["json"])
+            self.refuse(error, as_json=options["json"])
+            sys.exit(1)
+        except (OperationalError, InterfaceError) as error:
+            self.refuse(database_is_away(error), as_json=options["json"])
             sys.exit(1)
         if failed:
             sys.exit(1)
 
-    def _refuse(self, error: HybridOpsError, *, as_json: bool) -> None:
+    def refuse(self, error: HybridOpsError, *, as_json: bool) -> None:
+        """Say on standard error why nothing was done, and on standard output as JSON if asked."""
         self.stderr.write(error.message)
         for effect in error.facts.get("effects", ()):
             self.stderr.write(f"  - {effect}")
         if as_json:
             refused = {"error": error.code, "message": error.message, **error.facts}
             self.stdout.write(_line(refused))
+
+
+def database_is_away(error: Exception) -> Unavailable:
+    """Return in words that the database cannot be reached or is busy, as the driver tells it."""
+    told = " ".join(str(error).split())[:300]
+    return Unavailable(
+        f"The database did not answer ({told}). Look whether it runs, whether DATABASE_URL or "
+        "HYBRIDOPS_HOME leads to it and its disk has room, then try again.",
+        retry_after_s=5,
+    )
 
 
 def _each(result: Result | Iterable[Result]) -> Iterable[Result]:

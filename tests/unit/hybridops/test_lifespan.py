@@ -121,3 +121,26 @@ async def test_stopping_lets_a_loop_put_its_things_away() -> None:
     await asyncio.wait_for(began.wait(), 5)
     await life.stop()
     assert put_away.is_set()
+
+
+async def test_a_loop_that_fails_while_it_is_stopped_is_not_started_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runs, began = 0, asyncio.Event()
+
+    async def clumsy() -> None:
+        nonlocal runs
+        runs += 1
+        began.set()
+        try:
+            await forever()
+        finally:
+            raise OSError("the database went away with us")
+
+    life = life_of(("clumsy", clumsy))
+    await life.start()
+    await asyncio.wait_for(began.wait(), 5)
+    await life.stop()
+    assert runs == 1
+    assert "the database went away with us" in caplog.text
+    assert "did not stop" not in caplog.text
