@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -61,19 +60,18 @@ def _sources() -> Sources | None:
 
 
 def _health(engine: Engine, environment: EnvironmentName) -> Sequence[Mapping[str, Any]]:
-    """Return the judgements of this process, or of whoever holds the monitor, as it knows them."""
+    """Return the judgements in force, whichever process made them."""
     return [
         {
-            "path": str(one.path),
-            "target": one.target,
-            "status": str(one.judged.status),
-            "score": one.judged.score,
-            "why": list(one.judged.why),
-            "breaker": str(one.breaker),
-            "stages": [dict(stage) for stage in one.stages],
-            "figures": asdict(one.figures),
-            "observed_us": one.observed_us,
+            "path": str(row.path),
+            "target": row.target,
+            "status": str(row.status),
+            "score": row.score,
+            "why": list(row.why),
+            "breaker": str(row.breaker),
+            "stages": [dict(stage) for stage in row.stages],
+            "figures": dict(row.figures),
+            "observed_us": int(row.observed_at.timestamp() * 1_000_000),
         }
-        for one in engine.monitor.last
-        if one.environment is environment
+        for row in engine.watch.known.get(environment, ())
     ]

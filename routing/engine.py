@@ -26,16 +26,17 @@ from routing.core.values import Breaker, EnvironmentName, Path
 from routing.decisions.log import DecisionLog
 from routing.decisions.shipper import Shipper
 from routing.flags import snapshot as flags
-from routing.fleet import heartbeat, leases, queries
-from routing.health import store
-from routing.loops import Hand, Loop
+from routing.fleet import heartbeat, queries
+from routing.fleet.queries import EnvironmentRow
+from routing.loops import Loop
 from routing.matrix import queries as matrices
-from routing.monitor import HybridHealthMonitor
+from routing.monitor import HybridHealthMonitor, Watch
 from routing.paths.keeper import Keeper
 from routing.paths.roster import Roster
 from routing.router import IntelligentRouter
 from routing.stream import announce
 from routing.support import mode as support
+from routing.support.queries import Status
 
 DECISIONS_TOLD_S = 1.0  # pages need no more; thousands may be shipped within a second
 
@@ -72,8 +73,13 @@ class Engine:
         self.shipper = Shipper(
             home / "segments", live=self.log.stream, synced=lambda: self.log.synced
         )
-        self.monitor = HybridHealthMonitor(
+        self.watch = Watch(
             environments=settings.environments,
+            holder=self.process,
+            clock=clock,
+            lease_s=settings.lease_s,
+        )
+        self.monitor = HybridHealthMonitor(
             client=self.roster.client,
             flags=lambda environment: flags.current().evaluate(environment, ""),
             board=self.board,
@@ -183,17 +189,23 @@ class Engine:
                 await asyncio.sleep(self.settings.poll_s)
                 latest = await hand.try_to(_data_version)
                 if latest is not None and (latest != seen or not self.settings.sqlite):
-                    await self._refresh_what_changed(hand)
+                    rows = await hand.try_to(self._read_what_changed)
+                    if rows is None:
+                        latest = None  # what was not read now is read in the next round
+                    else:
+                        self.roster.adopt(rows)
                 seen = latest
 
-    async def _refresh_what_changed(self, hand: Hand) -> None:
-        await hand.try_to(flags.refresh_if_changed)
-        await hand.try_to(tokens.refresh_if_changed)
-        await hand.try_to(matrices.refresh_if_changed)
-        await hand.try_to(support.reconcile, self.clock())
-        rows = await hand.try_to(queries.environments)
-        if rows is not None:
-            self.roster.adopt(rows)
+    def _read_what_changed(self) -> Sequence[EnvironmentRow]:
+        flags.refresh_if_changed()
+        tokens.refresh_if_changed()
+        matrices.refresh_if_changed()
+        support.reconcile(self.clock())
+        self._support = self._look_at_support()
+        return queries.environments()
+
+    def _look_at_support(self) -> Mapping[EnvironmentName, Mapping[str, Any]]:
+        return {e: _told(support.status(e, self.clock())) for e in self.settings.environments}
 
     async def _keep_row(self) -> None:
         facts = heartbeat.Facts(
@@ -221,7 +233,7 @@ class Engine:
                     told = self._versions()
                     await hand.try_to(heartbeat.beat, process, now=self.clock(), versions=told)
             finally:
-                await asyncio.shield(hand.do(heartbeat.stop, process, now=self.clock()))
+                await asyncio.shield(hand.try_to(heartbeat.stop, process, now=self.clock()))
 
     async def _ship(self) -> None:
         async with loops.hand("shipper") as hand:
@@ -235,27 +247,18 @@ class Engine:
                 await asyncio.sleep(self.settings.ship_s)
 
     async def _watch(self) -> None:
-        """Probe and judge while this process holds the monitor's lease."""
-        lease = None
+        """Probe what this process holds the leases of, and learn what others measured."""
         async with loops.hand("monitor") as hand:
-            while True:
-                lease = await hand.try_to(self._hold, lease)
-                if lease is not None:
-                    measured = await self.monitor.round()
-                    await hand.try_to(self._store, measured, lease)
-                await asyncio.sleep(self.settings.probe_s)
-
-    def _hold(self, lease: leases.Lease | None) -> leases.Lease | None:
-        if lease is not None and leases.renew(lease, now=self.clock()):
-            return lease
-        return leases.take(
-            "monitor", self.process, now=self.clock(), seconds=self.settings.lease_s
-        )
-
-    def _store(self, measured: Sequence[store.Measured], lease: leases.Lease) -> None:
-        store.save(measured, self.clock(), fence=(lease.name, lease.fence))
-        for environment in {one.environment for one in measured}:
-            announce("health", environment)
+            try:
+                while True:
+                    mine = await hand.try_to(self.watch.hold)
+                    # Without the database nobody can take a lease over, so the probing goes on.
+                    measured = await self.monitor.round(self.watch.held if mine is None else mine)
+                    await hand.try_to(self.watch.store, measured)
+                    await hand.try_to(self.watch.learn)
+                    await asyncio.sleep(self.settings.probe_s)
+            finally:
+                await asyncio.shield(hand.try_to(self.watch.release))
 
 
 def _import_sdks() -> None:
@@ -263,6 +266,18 @@ def _import_sdks() -> None:
 
     bedrock.load_sdk()
     mcp.load_sdk()
+
+
+def _told(status: Status) -> Mapping[str, Any]:
+    """Return support mode as the report tells it; whose session and why is for people to read."""
+    session = status.session if status.active else None
+    return {
+        "active": status.active,
+        "flag_on": status.flag_on,
+        "session": session and session.id,
+        "opened_at": session and session.opened_at.isoformat(),
+        "ends_at": session and session.ends_at and session.ends_at.isoformat(),
+    }
 
 
 def _data_version() -> int:

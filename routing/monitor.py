@@ -1,4 +1,7 @@
-"""HybridHealthMonitor: probe and judge each path, in every environment."""
+"""HybridHealthMonitor: probe and judge each path, in every environment.
+
+One process probes an environment, by a lease; all processes that serve it know what was found.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
+from routing import stream
 from routing.breakers.board import Board, Key
 from routing.core import failures, health
 from routing.core.circuit import Result
+from routing.core.errors import Stale
 from routing.core.flags import FlagName
 from routing.core.health import Known, Looked
 from routing.core.values import Breaker, EnvironmentName, Path
-from routing.health import snapshot
+from routing.fleet import leases
+from routing.fleet.leases import Lease
+from routing.health import queries, snapshot, store
+from routing.health.queries import Row
 from routing.health.store import Measured
 from routing.health.traffic import Sample, Window
 from routing.paths.base import PathClient, Probe
@@ -40,26 +48,23 @@ class _Seen:
 
 
 class HybridHealthMonitor:
-    """One instance a process; `round` is run by whoever holds the monitor's lease."""
+    """One instance a process; `round` is run for the environments whose lease it holds."""
 
     def __init__(
         self,
         *,
-        environments: Sequence[EnvironmentName],
         client: Callable[[EnvironmentName, Path], PathClient | None],
         flags: Callable[[EnvironmentName], Mapping[FlagName, bool]],
         board: Board,
         clock: Callable[[], datetime],
         interval_s: float,
     ) -> None:
-        self._environments = tuple(environments)
         self._client = client
         self._flags = flags
         self._board = board
         self._clock = clock
         self._interval_us = int(interval_s * 1_000_000)
         self._window = Window()
-        self.last: tuple[Measured, ...] = ()
         self._looked: dict[tuple[EnvironmentName, Path], deque[Looked]] = {}
         self._half_open: dict[tuple[EnvironmentName, Path], int] = {}
         self._last: dict[tuple[EnvironmentName, Path], Breaker] = {}
@@ -81,17 +86,16 @@ class HybridHealthMonitor:
             )
             self._window.add(routed.caller.environment, attempt.path, sample)
 
-    async def round(self) -> tuple[Measured, ...]:
-        """Probe every path once and judge it; what the next decisions read is put in place."""
+    async def round(self, environments: Sequence[EnvironmentName]) -> tuple[Measured, ...]:
+        """Probe every path of `environments` once and judge it, for the next decisions to read."""
         seen = await asyncio.gather(
-            *(self._look(environment, path) for environment in self._environments for path in Path)
+            *(self._look(environment, path) for environment in environments for path in Path)
         )
         now = self._clock()
         measured = [self._judge(one, _us(now)) for one in seen]
         for one in measured:
             snapshot.put(one.environment, one.path, one.judged.status, _us(now))
-        self.last = tuple(measured)
-        return self.last
+        return tuple(measured)
 
     async def fresh(self, environment: EnvironmentName, path: Path) -> Measured:
         """Probe and judge one path now, for a preflight; nothing is stored."""
@@ -163,6 +167,71 @@ class HybridHealthMonitor:
             self._half_open[where] = now_us
         self._last[where] = breaker
         return self._half_open.get(where, 0)
+
+
+class Watch:
+    """Who probes which environment, and what all processes know of it.
+
+    One lease an environment: processes that serve different ones do not wait for each other.
+    """
+
+    def __init__(
+        self,
+        *,
+        environments: Sequence[EnvironmentName],
+        holder: str,
+        clock: Callable[[], datetime],
+        lease_s: float,
+    ) -> None:
+        self._environments = tuple(environments)
+        self._holder = holder
+        self._clock = clock
+        self._lease_s = lease_s
+        self._leases: dict[EnvironmentName, Lease] = {}
+        self.known: Mapping[EnvironmentName, tuple[Row, ...]] = {}
+
+    @property
+    def held(self) -> tuple[EnvironmentName, ...]:
+        """The environments that this process probes."""
+        return tuple(self._leases)
+
+    def hold(self) -> tuple[EnvironmentName, ...]:
+        """Renew the leases, take those that are free; return the environments to probe."""
+        for environment in self._environments:
+            lease = self._leases.get(environment)
+            if lease is None or not leases.renew(lease, now=self._clock()):
+                self._leases.pop(environment, None)
+                taken = leases.take(
+                    f"monitor:{environment}",
+                    self._holder,
+                    now=self._clock(),
+                    seconds=self._lease_s,
+                )
+                if taken is not None:
+                    self._leases[environment] = taken
+        return self.held
+
+    def store(self, measured: Sequence[Measured]) -> None:
+        """Store and announce what was measured; what somebody else probes by now is left out."""
+        for environment, lease in tuple(self._leases.items()):
+            rows = [one for one in measured if one.environment is environment]
+            try:
+                store.save(rows, self._clock(), fence=(lease.name, lease.fence))
+            except Stale:
+                del self._leases[environment]
+            else:
+                stream.announce("health", environment)
+
+    def learn(self) -> None:
+        """Read what was stored, by whichever process, for the next decisions to read."""
+        self.known = {environment: queries.rows(environment) for environment in self._environments}
+        for row in (row for rows in self.known.values() for row in rows):
+            snapshot.put(row.environment, row.path, row.status, _us(row.observed_at))
+
+    def release(self) -> None:
+        """Give the leases back, so that another process need not wait for their end."""
+        while self._leases:
+            leases.release(self._leases.popitem()[1])
 
 
 def _problem(probe: Probe) -> str:

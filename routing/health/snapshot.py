@@ -12,8 +12,10 @@ _judged: dict[tuple[EnvironmentName, Path], tuple[Health, int]] = {}
 
 
 def put(environment: EnvironmentName, path: Path, status: Health, at_us: int) -> None:
-    """Keep a judgement made at `at_us` (µs of wall time)."""
-    _judged[(environment, path)] = (status, at_us)
+    """Keep a judgement made at `at_us` (µs of wall time), unless a later one is known."""
+    kept = _judged.get((environment, path))
+    if kept is None or kept[1] <= at_us or kept[1] - at_us > STALE_US:
+        _judged[(environment, path)] = (status, at_us)
 
 
 def of(environment: EnvironmentName, now_us: int) -> Mapping[Path, Health]:
