@@ -137,8 +137,8 @@ def lay(*, by: Actor, now: datetime) -> int:
             now=now,
             action=Action.HISTORY_LAY,
             environment=ENVIRONMENT,
-            object_type="deployments",
-            object_id="history",
+            object_type="environment",
+            object_id=str(ENVIRONMENT),
             after={"runs": [identifier(run) for run in missing]},
         )
     return len(missing)
