@@ -2,17 +2,20 @@
 
 `flags_grid` is the function `cards.flags_grid`, the template `_flags_grid.html`, the element
 `id="flags-grid"`, the entry below and the address `/e/<environment>/partials/flags_grid/`. A page
-includes it, the address answers it alone, a socket will push it: all three give the same bytes.
+includes it, the address answers it alone, the hub pushes it: all three give the same bytes.
 
 A live part is the same for everyone who may see its environment: it knows no person and holds no
-form. What differs by person stands around it. On the Flags page the live part and the list of
-levers are two siblings in one CSS grid over the same rows (subgrid), so each button stands in its
-flag's row although no button is inside the part that gets replaced. A lever carries the version
-that its person saw; if the live part moves on beneath it, the change is refused as stale.
+form. The one difference is by right: a part that `varies` names who and why only to those who
+may read the audit trail. What differs by person stands around it. On the Flags page the live part
+and the list of levers are two siblings in one CSS grid over the same rows (subgrid), so each
+button stands in its flag's row although no button is inside the part that gets replaced. A lever
+carries the version that its person saw; if the live part moves on beneath it, the change is
+refused as stale.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,22 +23,28 @@ from typing import Any
 
 from django.template.loader import render_to_string
 
-from dashboard import cards
+from dashboard import cards, told
+from dashboard.look import Look, Reader
 from routing.access import queries as access
 from routing.core.values import EnvironmentName
 from routing.flags import queries as flags
 
+AGES = re.compile(r"(data-ago>)[^<]*")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partial:
-    """A live part; `facts` returns what its template is told for one environment at `now`."""
+    """A live part; `facts` returns what its template is told, `hears` which news change it."""
 
     template: str
-    facts: Callable[[EnvironmentName, datetime], Mapping[str, Any]]
+    facts: Callable[[Look], Mapping[str, Any]]
+    hears: frozenset[str]
+    varies: bool = False
 
 
-def _flags_grid(environment: EnvironmentName, now: datetime) -> Mapping[str, Any]:
-    return {"grid": flags_grid((environment,), environment, now=now)}
+def _flags_grid(look: Look) -> Mapping[str, Any]:
+    place = look.environment
+    return {"grid": flags_grid((place,), place, now=look.now)}
 
 
 def flags_grid(
@@ -47,12 +56,66 @@ def flags_grid(
     return cards.flags_grid(found, environment, names=access.names(booked), now=now)
 
 
+_IN_FORCE = frozenset({"flags", "matrix", "deployments"})
+
 PARTIALS: Mapping[str, Partial] = {
-    "flags_grid": Partial(template="dashboard/_flags_grid.html", facts=_flags_grid),
+    "flags_grid": Partial(
+        template="dashboard/_flags_grid.html", facts=_flags_grid, hears=frozenset({"flags"})
+    ),
+    "state_header": Partial(
+        template="dashboard/_state_header.html",
+        facts=lambda look: {"state": told.state_header(look)},
+        hears=_IN_FORCE | {"health", "decisions"},
+        varies=True,
+    ),
+    "direct_bedrock_lane": Partial(
+        template="dashboard/_direct_bedrock_lane.html",
+        facts=lambda look: {"direct_bedrock": told.direct_bedrock_lane(look)},
+        hears=_IN_FORCE | {"health"},
+    ),
+    "mcp_lane": Partial(
+        template="dashboard/_mcp_lane.html",
+        facts=lambda look: {"mcp": told.mcp_lane(look)},
+        hears=_IN_FORCE | {"health"},
+    ),
+    "request_table": Partial(
+        template="dashboard/_request_table.html",
+        facts=lambda look: {"requests": told.request_table(look)},
+        hears=_IN_FORCE | {"decisions"},
+    ),
+    "change_feed": Partial(
+        template="dashboard/_change_feed.html",
+        facts=lambda look: {"feed": told.change_feed(look)},
+        hears=_IN_FORCE | {"upstreams", "support"},
+        varies=True,
+    ),
+    "open_items": Partial(
+        template="dashboard/_open_items.html",
+        facts=lambda look: {"open_items": told.open_items(look), "environment": look.environment},
+        hears=_IN_FORCE,
+    ),
 }
 
 
-def render(name: str, environment: EnvironmentName, *, now: datetime) -> str:
-    """Return the live part `name` of `environment` as HTML."""
+def facts(names: tuple[str, ...], look: Look) -> dict[str, Any]:
+    """Return what a page tells the templates of the parts that it includes."""
+    said: dict[str, Any] = {}
+    for name in names:
+        said |= PARTIALS[name].facts(look)
+    return said
+
+
+def render(name: str, look: Look) -> str:
+    """Return the live part `name` as HTML."""
     part = PARTIALS[name]
-    return render_to_string(part.template, dict(part.facts(environment, now)))
+    return render_to_string(part.template, dict(part.facts(look)))
+
+
+def without_ages(html: str) -> str:
+    """Return `html` without the words that age by themselves: what is left are the facts."""
+    return AGES.sub(r"\1", html)
+
+
+def reader_of(name: str, reader: Reader) -> Reader:
+    """Return whose rendering of `name` a reader gets: all share one that does not vary."""
+    return reader if PARTIALS[name].varies else Reader.EVERYONE

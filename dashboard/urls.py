@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.urls import URLPattern, path, register_converter
 
-from dashboard.views import actions, pages, support
+from dashboard import consumers
+from dashboard.views import actions, overview, pages, support
 from routing.core.flags import FlagName
 from routing.core.values import EnvironmentName
 
@@ -43,7 +44,7 @@ urlpatterns: list[URLPattern] = [
     path("favicon.ico", pages.favicon, name="favicon"),
     path("sign-in/", actions.sign_in, name="sign-in"),
     path("sign-out/", actions.sign_out, name="sign-out"),
-    path("e/<environment:environment>/", pages.first_page, name="environment"),
+    path("e/<environment:environment>/", overview.page, name="overview"),
     path("e/<environment:environment>/flags/", pages.flags, name="flags"),
     path("e/<environment:environment>/flags/<flag:name>/set/", actions.set_flag, name="flag-set"),
     path("e/<environment:environment>/audit/", pages.audit, name="audit"),
@@ -61,4 +62,6 @@ urlpatterns: list[URLPattern] = [
     path("e/<environment:environment>/support/audit/", support.audit, name="support-audit"),
     path("e/<environment:environment>/partials/<slug:name>/", pages.partial, name="partial"),
 ]
-websocket_urlpatterns: list[Any] = []
+websocket_urlpatterns: list[Any] = [
+    path("ws/e/<environment:environment>/", cast("Any", consumers.live)),
+]

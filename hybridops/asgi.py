@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import django
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 
 from hybridops.edge import App, Receive, Rules, Scope, Send, guard
@@ -18,12 +18,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hybridops.settings")
 django.setup(set_prefix=False)
 
 # These import models, so they wait for the setup above.
-from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import URLRouter  # noqa: E402
 from channels.security.websocket import OriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
+from dashboard import hub  # noqa: E402
 from dashboard.urls import websocket_urlpatterns  # noqa: E402
 from hybridops import static  # noqa: E402
 from hybridops.doors import Machines  # noqa: E402
@@ -57,9 +57,7 @@ class Root:
         if scope["type"] == "lifespan":
             await self.life.run(receive, send)
         elif scope["type"] == "websocket":
-            # Without it all sockets of the process share one thread for the database.
-            async with ThreadSensitiveContext():
-                await self._sockets(scope, receive, send)
+            await self._sockets(scope, receive, send)
         else:
             await self._http(scope)(scope, receive, send)
 
@@ -79,7 +77,7 @@ class Root:
     async def _prepare(self) -> Sequence[Loop]:
         await sync_to_async(wiring.start_checks)()
         self._files = await sync_to_async(static.serve)()
-        return await wiring.start()
+        return [*await wiring.start(), *hub.loops()]
 
     async def _put_away(self) -> None:
         await asyncio.to_thread(self._machines.close)
@@ -107,9 +105,9 @@ def origins_only(app: App, origins: Sequence[str]) -> App:
 
 
 def sockets(origins: Sequence[str]) -> App:
-    """Return the sockets' app: exact origins only, then the session's user, then the routes."""
+    """Return the sockets' app: exact origins, then the routes, which ask whose session it is."""
     routes: Any = [*websocket_urlpatterns, re_path(r"", cast("Any", no_such_socket))]
-    return origins_only(cast("App", AuthMiddlewareStack(URLRouter(routes))), origins)
+    return origins_only(cast("App", URLRouter(routes)), origins)
 
 
 def build() -> App:

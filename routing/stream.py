@@ -5,9 +5,12 @@ listeners poll the versions as well.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
+from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 from asgiref.sync import async_to_sync
 from channels.layers import InMemoryChannelLayer, get_channel_layer
@@ -21,10 +24,21 @@ log = logging.getLogger(__name__)
 GROUP = "hybridops.live"
 EVENT = "live.changed"  # a consumer's method is live_changed(event)
 TIMEOUT_S = 2.0
+# Layers forget a group's members: the in-memory one after a message lay unread for a minute.
+RENEW_S = 30.0
+AGAIN_S = 2.0
 
 _loop: asyncio.AbstractEventLoop | None = None
 _missed = 0
 _counting = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """One announcement; `environment` is None where all are concerned."""
+
+    topic: str
+    environment: EnvironmentName | None
 
 
 def bind(loop: asyncio.AbstractEventLoop | None) -> None:
@@ -45,6 +59,47 @@ def announce(topic: str, environment: EnvironmentName | None) -> None:
     event = {"type": EVENT, "topic": topic, "environment": environment and str(environment)}
     # Not a partial: reporting its failure, Django's robust mode asks for a __qualname__.
     transaction.on_commit(lambda: _send(event), robust=True)
+
+
+async def listen() -> AsyncIterator[Heard]:
+    """Yield what is announced, over one subscription of this process, for ever.
+
+    While the layer is away nothing is heard and nothing raised: whoever listens polls as well.
+    """
+    while True:
+        try:
+            async with contextlib.aclosing(_subscription()) as heard:
+                async for one in heard:
+                    yield one
+        except (RedisError, OSError) as error:
+            log.warning("Announcements cannot be heard (%s); pages poll meanwhile.", repr(error))
+        await asyncio.sleep(AGAIN_S)
+
+
+async def _subscription() -> AsyncGenerator[Heard, None]:
+    layer = get_channel_layer()
+    if layer is None:
+        raise RuntimeError("CHANNEL_LAYERS has no usable default layer.")
+    channel = await layer.new_channel()
+    await layer.group_add(GROUP, channel)
+    receiving = asyncio.ensure_future(layer.receive(channel))
+    try:
+        while True:
+            # Not cancelled by a timeout: the Redis layer would take that for the end.
+            done, _ = await asyncio.wait({receiving}, timeout=RENEW_S)
+            if not done:
+                await layer.group_add(GROUP, channel)
+                continue
+            event = receiving.result()
+            receiving = asyncio.ensure_future(layer.receive(channel))
+            place = event["environment"]
+            yield Heard(topic=event["topic"], environment=place and EnvironmentName(place))
+    finally:
+        receiving.cancel()
+        with contextlib.suppress(RedisError, OSError, asyncio.CancelledError):
+            await receiving
+        with contextlib.suppress(RedisError, OSError):
+            await layer.group_discard(GROUP, channel)
 
 
 def missed() -> int:

@@ -14,25 +14,47 @@ from dashboard.cards.flags import (
     last_changed,
     review,
 )
+from dashboard.cards.lanes import Lane, direct_bedrock_lane, mcp_lane
+from dashboard.cards.overview import (
+    ChangeFeed,
+    OpenItem,
+    RequestTable,
+    StateHeader,
+    change_feed,
+    open_items,
+    request_table,
+    state_header,
+)
 from dashboard.cards.wording import LONGEST_VALUE, absolute, ago, diff, flag_text
 
 __all__ = [
     "DEEDS",
     "LONGEST_VALUE",
     "AuditLine",
+    "ChangeFeed",
     "FlagCard",
     "FlagCell",
     "FlagsGrid",
+    "Lane",
+    "OpenItem",
+    "RequestTable",
     "Review",
+    "StateHeader",
     "absolute",
     "ago",
     "audit_line",
+    "change_feed",
     "diff",
+    "direct_bedrock_lane",
     "flag_card",
     "flag_text",
     "flags_grid",
     "flags_summary",
     "last_changed",
+    "mcp_lane",
+    "open_items",
     "pretty",
+    "request_table",
     "review",
+    "state_header",
 ]

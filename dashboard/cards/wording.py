@@ -64,3 +64,28 @@ def flag_text(on: Any, percentage: Any) -> str:
     if not on:
         return "off"
     return "on" if percentage == 100 else f"on for {percentage} %"
+
+
+def took(us: int | None) -> str:
+    """Return a duration with its unit, to three figures; `no data` for none."""
+    if us is None:
+        return "no data"
+    if us < 1_000:
+        return f"{us / 1000:.1f} ms"
+    if us < 1_000_000:
+        return f"{us / 1000:.0f} ms"
+    return f"{us / 1_000_000:.3g} s"
+
+
+def share(part: int, whole: int) -> str:
+    """Return a percentage that is 0 or 100 only when it is exactly; `no data` of nothing."""
+    if not whole:
+        return "no data"
+    percent = part * 100 / whole
+    if part in (0, whole):
+        return f"{percent:.0f} %"
+    return (
+        f"{min(max(percent, 0.1), 99.9):.1f} %"
+        if percent < 1 or percent > 99
+        else f"{percent:.0f} %"
+    )

@@ -38,6 +38,7 @@ def context(
     grid = partials.flags_grid(tuple(visit.environments), visit.environment, now=visit.now)
     return {
         "visit": visit,
+        "is_live": True,
         "grid": grid,
         "elsewhere": [name for name in visit.environments if name is not visit.environment],
         "summary": cards.flags_summary(grid),

@@ -11,7 +11,7 @@ from django.templatetags.static import static
 from django.views.decorators.http import require_safe
 
 from dashboard import cards, forms, partials
-from dashboard.views import gate, levers
+from dashboard.views import gate, levers, overview
 from dashboard.views.gate import Visit
 from routing import wiring
 from routing.access import queries as access
@@ -30,7 +30,7 @@ def home(request: HttpRequest) -> HttpResponse:
     except NotSignedIn:
         return gate.to_sign_in(request)
     for environment in gate.environments_of(actor):
-        return redirect("environment", environment=environment)
+        return redirect("overview", environment=environment)
     return render(request, "no_role.html", {"actor": actor}, status=Forbidden.status)
 
 
@@ -38,13 +38,6 @@ def home(request: HttpRequest) -> HttpResponse:
 def favicon(request: HttpRequest) -> HttpResponse:
     """Lead browsers that ask for it by habit to the drawn one."""
     return HttpResponseRedirect(static("dashboard/favicon.svg"))
-
-
-@require_safe
-@gate.page("flags")
-def first_page(request: HttpRequest, visit: Visit) -> HttpResponse:
-    """Lead to the first page of an environment."""
-    return redirect("flags", environment=visit.environment)
 
 
 @require_safe
@@ -60,7 +53,7 @@ def partial(request: HttpRequest, visit: Visit, name: str) -> HttpResponse:
     """Show one live part alone, as it is included and pushed."""
     if name not in partials.PARTIALS:
         raise Http404
-    return HttpResponse(partials.render(name, visit.environment, now=visit.now))
+    return HttpResponse(partials.render(name, overview.look(visit)))
 
 
 @require_safe

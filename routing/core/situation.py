@@ -225,7 +225,8 @@ def _requests(facts: Facts) -> list[_Finding]:
         return []
     enough = total >= health.LEAST_REAL
     bad = enough and (total - lost) * 100 < health.UNHEALTHY_SUCCESS * total
-    words = f"{lost} of {total} requests in {facts.environment} got no answer in {facts.window}"
+    all_of_them = situation_facts.requests(facts, total)
+    words = f"{lost} of {all_of_them} in {facts.environment} got no answer in {facts.window}"
     level = Health.UNHEALTHY if bad else Health.DEGRADED
     return [_Finding(level=level, words=words, since=None)]
 
@@ -272,16 +273,16 @@ def _what_became(facts: Facts) -> str:
     total = sum(one.total for one in facts.asked)
     if not total:
         return f"No requests in {facts.window}."
+    them = situation_facts.requests(facts, total)
     lost = total - sum(one.answered for one in facts.asked)
     moved = sum(one.moved for one in facts.asked)
     if not lost and not moved:
-        them = "The one request" if total == 1 else f"All {total} requests"
-        return f"{them} of {facts.window} went as intended."
+        return f"{them} in {facts.window}, answered as intended."
     told = []
     if lost:
-        told.append(f"{lost} of {total} requests got no answer")
+        told.append(f"{lost} of {them} got no answer")
     if moved:
-        told.append(f"{moved} of {total} took another path than intended")
+        told.append(f"{moved} of {total if lost else them} took another path than intended")
     more = "" if lost else ", none failed"
     return f"In {facts.window} {join(told)}{more}."
 

@@ -41,8 +41,9 @@ class Asked:
 class Facts:
     """All that is judged. A path without an entry in `paths` was never measured.
 
-    `window` words what `asked` counts, such as "the last minute". `flags_since` tells when a flag
-    was last changed, `locked` which were switched off for security or compliance.
+    `window` words what `asked` counts, such as "the last minute"; `label` is "synthetic" where no
+    real request was made and ours are counted instead. `flags_since` tells when a flag was last
+    changed, `locked` which were switched off for security or compliance.
     """
 
     environment: EnvironmentName
@@ -51,8 +52,15 @@ class Facts:
     paths: Mapping[Path, PathNow]
     asked: Sequence[Asked] = ()
     window: str = "the last minute"
+    label: str = ""
     flags_since: Mapping[FlagName, datetime] = field(default_factory=dict)
     locked: frozenset[FlagName] = frozenset()
+
+
+def requests(facts: Facts, count: int) -> str:
+    """Word a number of the requests that were counted."""
+    words = [str(count), facts.label, "request" if count == 1 else "requests"]
+    return " ".join(word for word in words if word)
 
 
 def fresh(path: PathNow | None, now: datetime) -> Health:

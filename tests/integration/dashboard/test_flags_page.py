@@ -9,6 +9,7 @@ from django.template.loader import render_to_string
 from pytest_django import DjangoAssertNumQueries
 
 from dashboard import cards, partials
+from dashboard.look import Look
 from dashboard.views import levers
 from dashboard.views.gate import Visit
 from routing import wiring
@@ -277,7 +278,7 @@ def test_the_live_part_is_the_same_for_everyone_and_holds_no_form(client_of: Cli
 def test_one_live_part_has_one_name_in_five_places(laid: None, name: str) -> None:
     part = partials.PARTIALS[name]
     assert part.template == f"dashboard/_{name}.html"
-    shown = partials.render(name, DEV, now=wiring.now())
+    shown = partials.render(name, Look(DEV, wiring.now()))
     assert f'id="{name.replace("_", "-")}"' in shown
     assert callable(getattr(cards, name))
 

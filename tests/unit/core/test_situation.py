@@ -264,10 +264,10 @@ def test_lost_requests_speak_where_no_path_does(counted: Asked, level: Health, t
 @pytest.mark.parametrize(
     ("counted", "words"),
     [
-        (asked(1, 1), "The one request of the last minute went as intended."),
+        (asked(1, 1), "1 request in the last minute, answered as intended."),
         (
             asked(9, 9, 4),
-            "In the last minute 4 of 9 took another path than intended, none failed.",
+            "In the last minute 4 of 9 requests took another path than intended, none failed.",
         ),
         (
             asked(9, 5, 2),
@@ -278,6 +278,11 @@ def test_lost_requests_speak_where_no_path_does(counted: Asked, level: Health, t
 )
 def test_tells_what_became_of_the_requests(counted: Asked, words: str) -> None:
     assert situation.sentence(facts(asked=[counted])).effects[-1] == words
+
+
+def test_traffic_of_our_own_is_called_so() -> None:
+    told = situation.sentence(facts(asked=[asked(9, 9)], label="synthetic"))
+    assert told.effects[-1] == "9 synthetic requests in the last minute, answered as intended."
 
 
 def test_a_lever_counts_the_requests_that_were_for_it() -> None:

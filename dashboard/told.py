@@ -1,0 +1,143 @@
+"""What each live part of the Overview is told: a look's answers handed to its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from dashboard import cards
+from dashboard.cards import lanes, overview
+from dashboard.look import Look, Reader
+from routing import wiring
+from routing.audit.queries import EntryRow
+from routing.core.flags import FlagName
+from routing.core.situation import Asked, Facts, began_after, sentence
+from routing.core.values import Breaker, Health, Operation, Path
+from routing.decisions.queries import Recent
+
+LAST_MINUTE = timedelta(seconds=60)
+
+
+def direct_bedrock_lane(look: Look) -> cards.Lane:
+    """Return the lane of direct_bedrock."""
+    return cards.direct_bedrock_lane(_measured(look, Path.DIRECT_BEDROCK))
+
+
+def mcp_lane(look: Look) -> cards.Lane:
+    """Return the lane of mcp."""
+    return cards.mcp_lane(_measured(look, Path.MCP))
+
+
+def _measured(look: Look, path: Path) -> lanes.Measured:
+    return lanes.Measured(
+        row=look.paths.get(path),
+        minutes=look.minutes(path),
+        recent=look.recent,
+        matrix=look.state.matrix,
+        circuit=_circuit(look, path),
+        marks=[(row.at, f"{row.action} {row.object_id}") for row in look.changes],
+        now=look.now,
+    )
+
+
+def _circuit(look: Look, path: Path) -> lanes.Circuit | None:
+    """Return the breaker of this process, None before it was ever used."""
+    engine, row = wiring.engine(), look.paths.get(path)
+    if engine is None or row is None:
+        return None
+    for view in engine.board.views():
+        key = (view.key.environment, view.key.path, view.key.target)
+        if key == (look.environment, path, row.target):
+            trips = sum(1 for change in view.history if change.target is Breaker.OPEN)
+            return lanes.Circuit(state=view.state, wait_us=view.wait_us, trips=trips)
+    return None
+
+
+def facts(look: Look) -> Facts:
+    """Return what the situation is judged from."""
+    cells = {
+        row.name: row.cells[look.environment]
+        for row in look.grid.rows
+        if look.environment in row.cells
+    }
+    lately = look.recent.later_than(look.now - LAST_MINUTE)
+    ours = not any(not row.synthetic for row in lately.rows) and bool(lately.rows)
+    return Facts(
+        environment=look.environment,
+        now=look.now,
+        state=look.state,
+        paths={path: lanes.path_now(row) for path, row in look.paths.items()},
+        asked=tuple(_asked(lately, operation, synthetic=ours) for operation in Operation),
+        label="synthetic" if ours else "",
+        flags_since={name: cell.changed_at for name, cell in cells.items()},
+        locked=_locked(look),
+    )
+
+
+def _asked(recent: Recent, operation: Operation, *, synthetic: bool) -> Asked:
+    flow = recent.flow(synthetic=synthetic, operation=operation)
+    return Asked(
+        operation=operation,
+        total=flow.total,
+        answered=flow.answered,
+        moved=flow.moved,
+        reasons=flow.reasons,
+    )
+
+
+def _locked(look: Look) -> frozenset[FlagName]:
+    """Return the flags whose last change switched them off for security or compliance."""
+    off = {
+        row.name: row.cells[look.environment].entry_seq
+        for row in look.grid.rows
+        if look.environment in row.cells and not row.cells[look.environment].state.on
+    }
+    return frozenset(name for name, seq in off.items() if _has_cause(look.entry(seq)))
+
+
+def _has_cause(entry: EntryRow | None) -> bool:
+    return (
+        entry is not None and isinstance(entry.facts, Mapping) and bool(entry.facts.get("cause"))
+    )
+
+
+def state_header(look: Look) -> cards.StateHeader:
+    """Return the sentence of state with what changed just before it."""
+    known = facts(look)
+    told = sentence(known)
+    calm = told.level is Health.HEALTHY or told.since is None
+    before = () if calm or told.since is None else _lines_before(look, told.since)
+    return cards.state_header(known, before, looked=not calm)
+
+
+def _lines_before(look: Look, since: datetime) -> tuple[overview.FeedLine, ...]:
+    first, last = began_after(since)
+    rows = look.changes_between(first, last)
+    who = look.reader is Reader.AUDIT
+    return overview.feed_lines(rows, names=look.names(rows), tells_who=who, now=look.now)
+
+
+def change_feed(look: Look) -> cards.ChangeFeed:
+    """Return the latest changes of this environment."""
+    rows, who = look.changes[: overview.SHOWN], look.reader is Reader.AUDIT
+    lines = overview.feed_lines(rows, names=look.names(rows), tells_who=who, now=look.now)
+    return cards.change_feed(lines, environment=look.environment, tells_who=who, now=look.now)
+
+
+def request_table(look: Look) -> cards.RequestTable:
+    """Return where the last requests went."""
+    return cards.request_table(facts(look), look.recent)
+
+
+def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
+    """Return what waits for a person."""
+    place = look.environment
+    cells = {row.name: row.cells[place] for row in look.grid.rows if place in row.cells}
+    differing = [
+        str(name)
+        for name, cell in cells.items()
+        if cell.state.share != (100 if cell.default else 0)
+    ]
+    version = look.grid.versions.get(place, 0)
+    behind = [p.name for p in look.processes if p.versions.get(f"flags:{place}", 0) < version]
+    return cards.open_items(differing=differing, laggards=behind, environment=place)
