@@ -36,9 +36,17 @@ MOST_WAITING = 256
 LATE_S = 0.15  # how much later than the thread the waiting side ends a call
 END_S = 2.0
 PROBE_S = 1.7  # each of the two stages
-METADATA_S = 0.8  # each of two requests for a machine's own role (botocore: 1 s each)
 FORGET_S = 5.0
 BEARER = "AWS_BEARER_TOKEN_BEDROCK"  # Bedrock API keys; botocore prefers it to a signature
+# Two requests ask for a machine's own role; with botocore's second for each, 2 s would be over.
+_USUAL: dict[str, Any] = {
+    "metadata_service_timeout": (
+        "metadata_service_timeout",
+        "AWS_METADATA_SERVICE_TIMEOUT",
+        0.8,
+        float,
+    ),
+}
 # A stand-in needs nothing of the machine's AWS settings, so none of them can break it.
 _NOTHING: dict[str, Any] = {
     "profile": (None, None, None, None),
@@ -237,11 +245,9 @@ class DirectBedrockClient:
 
     def _in_session(self) -> boto3.Session:
         if self._session is None:
-            core = botocore.session.Session(_NOTHING if self._local else None)
+            core = botocore.session.Session(_NOTHING if self._local else _USUAL)
             if self._local:
                 core.set_credentials("local", "local")
-            else:
-                core.set_config_variable("metadata_service_timeout", METADATA_S)
             self._session = boto3.Session(region_name=self._region, botocore_session=core)
         return self._session
 
