@@ -24,6 +24,7 @@ from routing.core.errors import Forbidden, Invalid, NotFound, NotSignedIn, Refus
 from routing.core.flags import FlagName
 from routing.core.guards import Cause
 from routing.core.rights import Right
+from routing.decisions import verify as decisions
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -130,8 +131,7 @@ def _clean(form: BaseForm) -> dict[str, Any]:
 @gate.page("audit", Right.AUDIT_VERIFY)
 def verify_audit(request: HttpRequest, visit: Visit) -> HttpResponse:
     """Check the whole trail and say what was found; as nothing changes, there is no redirect."""
-    report = verify.verify()
-    context = {"visit": visit, "report": report}
+    context = {"visit": visit, "report": verify.verify(), "decided": decisions.verify()}
     if gate.is_htmx(request):
         return render(request, "dashboard/bits/verified.html", context)
     return render(request, "dashboard/verified.html", context)

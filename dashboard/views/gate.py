@@ -92,7 +92,7 @@ def page(section: str, right: Right = Right.READ) -> Callable[[View], View]:
             request: HttpRequest, environment: EnvironmentName, **named: Any
         ) -> HttpResponse:
             def show(visit: Visit) -> HttpResponse:
-                rights.check(visit.actor, right, visit.environment)
+                signin.check(visit.actor, right, visit.environment, now=visit.now, page=section)
                 return view(request, visit, **named)
 
             response = _enter(request, environment, section, show)

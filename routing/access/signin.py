@@ -22,8 +22,9 @@ from routing.access import delays, failures, network
 from routing.access.failures import Key, Kind
 from routing.access.models import RoleGrant, User, is_username
 from routing.audit import ledger
+from routing.core import rights
 from routing.core.errors import NotSignedIn, TooMany
-from routing.core.rights import Actor
+from routing.core.rights import Actor, Right
 from routing.core.values import Action, ActorKind, EnvironmentName, Role
 
 IDLE = timedelta(minutes=30)
@@ -117,6 +118,21 @@ def sign_out(request: HttpRequest, *, now: datetime) -> None:
             object_id=by.id,
         )
         stream.announce("sessions", None)
+
+
+def check(
+    by: Actor, right: Right, environment: EnvironmentName, *, now: datetime, page: str
+) -> None:
+    """Raise Forbidden, booked, unless `by` holds `right` in `environment`, to open `page`."""
+    with ledger.denied(
+        by=by,
+        now=now,
+        action=Action.PAGE_OPEN,
+        environment=environment,
+        object_type="page",
+        object_id=page,
+    ):
+        rights.check(by, right, environment)
 
 
 def actor(request: HttpRequest, *, now: datetime, active: bool = True) -> Actor:

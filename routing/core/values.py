@@ -179,6 +179,7 @@ class Action(StrEnum):
     SIGNIN = "signin.done"
     SIGNIN_FAILURES = "signin.failures"
     SIGNOUT = "signout.done"
+    PAGE_OPEN = "page.open"
     USER_CREATE = "user.create"
     ROLE_GRANT = "role.grant"
     ROLE_REVOKE = "role.revoke"

@@ -9,35 +9,44 @@ from typing import Any
 
 from routing.audit import verify
 from routing.core.rights import Actor
+from routing.decisions import verify as decisions
 from routing.management import base
 
 
 class Command(base.OperatorCommand):
     help = (
-        "Check every entry of the audit trail and the triggers that guard it. Exit 0 only if all "
-        "is as it was written; else 1, naming the first entry that is not."
+        "Check every entry of the audit trail, every decision in the database and the triggers "
+        "that guard both. Exit 0 only if all is as it was written; else 1, naming the first "
+        "that is not."
     )
     start_checks = False  # missing guards are an answer here, not a reason to give none
 
     def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> base.Result:
         progress = None if options["json"] else self._tell
         report = verify.verify(on_progress=progress)
+        decided = decisions.verify(on_progress=progress)
         return {
             **asdict(report),
-            "ok": report.ok and not report.unguarded,
-            "problem": report.problem or _unguarded(report.unguarded),
+            "ok": report.ok and decided.ok and not report.unguarded,
+            "problem": report.problem or decided.problem or _unguarded(report.unguarded),
+            "decisions": asdict(decided),
         }
 
     def show(self, result: base.Result) -> str:
         if result["ok"]:
-            head = result["head"]
+            head, decided = result["head"], result["decisions"]
             return (
-                f"All {result['entries']} entries are as they were written. The newest is "
+                f"All {result['entries']} entries and {decided['records']} decision records of "
+                f"{decided['streams']} processes are as they were written. The newest entry is "
                 f"{head['seq']}, {head['hash']}: keep that line elsewhere, since no chain can "
                 "tell by itself that its newest entries were removed."
             )
         good = f"{result['entries']} entries before it are good."
-        return f"{result['problem']} {good}" if result["first_bad"] else str(result["problem"])
+        if result["decisions"]["first_bad"] and not result["first_bad"]:
+            good = f"{result['decisions']['records']} decision records before it are good."
+        elif not result["first_bad"]:
+            return str(result["problem"])
+        return f"{result['problem']} {good}"
 
     def _tell(self, done: int, total: int) -> None:
         self.say(f"{done} of {total} checked")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from django.core.management import call_command
 from django.db import connection
 
 from routing.audit import guards
+from routing.decisions.shipper import Shipper
 from tests.integration.audit.pen import book_many, sql
+from tests.integration.decisions.test_shipper import LIVE, Writer
 
 pytestmark = pytest.mark.django_db
 
@@ -49,6 +52,20 @@ def test_an_altered_trail_exits_1_and_names_the_entry() -> None:
     code, said = answer()
     assert (code, said["ok"], said["first_bad"], said["entries"]) == (1, False, 4, 3)
     assert "Entry 4 is shown wrongly" in run()[1]
+
+
+def test_an_altered_decision_exits_1_and_names_the_record(tmp_path: Path) -> None:
+    book_many(5)
+    Writer(tmp_path, LIVE).write(3)
+    Shipper(tmp_path, live=LIVE, synced=lambda: 4).ship()
+    assert answer()[0] == 0
+    guards.lift(connection)
+    sql("UPDATE routing_decision SET reason = 'rule' WHERE seq = 3")
+    guards.install(connection)
+    code, said = answer()
+    assert (code, said["ok"], said["first_bad"]) == (1, False, None)
+    assert (said["decisions"]["bad_stream"], said["decisions"]["first_bad"]) == (LIVE, 3)
+    assert "2 decision records before it are good" in run()[1]
 
 
 def test_missing_guards_exit_1_even_if_every_entry_is_good() -> None:

@@ -8,8 +8,9 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from routing.audit import queries
 from routing.core.flags import FlagName
-from routing.core.values import EnvironmentName, Role
+from routing.core.values import EnvironmentName, Outcome, Role
 from tests.integration.dashboard.conftest import ClientOf
 
 WHO = ("", *(str(role) for role in Role), "stranger")
@@ -17,6 +18,7 @@ DEV, STG = EnvironmentName.DEVELOPMENT, EnvironmentName.STAGING
 HERE: dict[str, Any] = {"environment": DEV}
 FLAG = HERE | {"name": FlagName.CACHING}
 SIGN_IN = 302
+REFUSED = queries.Filters(outcome=Outcome.REFUSED)
 # In the order of WHO: nobody, viewer, reviewer, operator, admin, and an admin of elsewhere.
 EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("home", "GET"): ({}, (SIGN_IN, 302, 302, 302, 302, 302)),
@@ -117,3 +119,30 @@ def test_signing_out_ends_the_session(client_of: ClientOf) -> None:
     client = client_of("viewer")
     assert client.post("/sign-out/").status_code == 302
     assert client.get("/e/development/flags/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("who", "method", "path"),
+    [
+        ("viewer", "get", "/e/production/audit/"),
+        ("viewer", "get", "/e/production/audit/1/"),
+        ("operator", "post", "/e/production/audit/verify/"),
+    ],
+)
+def test_who_is_refused_a_page_finds_it_booked(
+    client_of: ClientOf, who: str, method: str, path: str
+) -> None:
+    client = client_of(who)
+    before = queries.page(filters=REFUSED).rows
+    assert getattr(client, method)(path).status_code == 403
+    (row, *rest) = queries.page(filters=REFUSED).rows
+    assert tuple(rest) == before
+    assert (row.action, row.environment, row.role) == ("page.open", "production", who)
+    assert (row.object_type, row.object_id, row.outcome) == ("page", "audit", "refused")
+
+
+def test_a_page_that_opens_books_nothing(client_of: ClientOf) -> None:
+    client = client_of("reviewer")
+    before = queries.page(filters=queries.Filters()).rows
+    assert client.get("/e/production/audit/").status_code == 200
+    assert queries.page(filters=queries.Filters()).rows == before
