@@ -25,6 +25,8 @@ from routing.core.settings import Settings
 from routing.core.values import Breaker, EnvironmentName, Path
 from routing.decisions.log import DecisionLog
 from routing.decisions.shipper import Shipper
+from routing.deployments import worker
+from routing.deployments.engine import Tools
 from routing.flags import snapshot as flags
 from routing.fleet import heartbeat, queries
 from routing.fleet.queries import EnvironmentRow
@@ -61,6 +63,7 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.settings = settings
         self.clock = clock
+        self.home = home
         self._door_url = door_url
         self._code_version = code_version
         self._refresh = refresh
@@ -163,11 +166,38 @@ class Engine:
             ("process-row", self._keep_row),
             ("shipper", self._ship),
             ("monitor", self._watch),
+            ("operations", self._operate),
             (
                 "bookings",
                 lambda: loops.every(self.settings.signin_flush_s, "bookings", self._book),
             ),
         )
+
+    async def _operate(self) -> None:
+        """Run the deployments of our environments; what is under way at the end is resumed."""
+        desk = worker.Worker(
+            environments=self.settings.environments,
+            tools=Tools(
+                clock=self.clock,
+                home=self.home,
+                code_version=self._code_version,
+                process=self.process,
+                holder=self.process,
+                board=self.board,
+                tools_digest=self._tools_digest,
+            ),
+        )
+        try:
+            async with loops.hand("operations") as hand:
+                while True:
+                    await hand.try_to(desk.round)
+                    await asyncio.sleep(worker.EVERY_S)
+        finally:
+            await asyncio.shield(asyncio.to_thread(desk.stop))
+
+    def _tools_digest(self, environment: EnvironmentName) -> str:
+        """Return what the MCP client last listed, empty before it did."""
+        return str(getattr(self.roster.client(environment, Path.MCP), "tools_digest", ""))
 
     async def _pretend(self, environment: EnvironmentName) -> None:
         await synthetic.keep_asking(environment, clock=self.clock, process=self.process)

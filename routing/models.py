@@ -3,6 +3,7 @@
 from routing.access.models import RoleGrant, SignInDelay, Token, TokenSet, User
 from routing.audit.models import DenialCount, Entry, Stream
 from routing.decisions.models import Decision
+from routing.deployments.ledger_models import Operation, Release, Step
 from routing.deployments.models import (
     Deployment,
     DeploymentDocument,
@@ -32,11 +33,14 @@ __all__ = [
     "HealthMinute",
     "LoopLease",
     "MatrixVersion",
+    "Operation",
     "PathHealth",
     "Process",
+    "Release",
     "RoleGrant",
     "Sample",
     "SignInDelay",
+    "Step",
     "Stream",
     "SupportSession",
     "Switch",

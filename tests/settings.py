@@ -40,3 +40,5 @@ PASSWORD_HASHERS = [
     "tests.hashers.QuickPBKDF2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
+# A process that a test forked may be told to die at a named point; no other settings know this.
+HYBRIDOPS_CRASHPOINTS = True

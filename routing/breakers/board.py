@@ -80,6 +80,11 @@ class Board:
         with self._lock:
             self._circuits[key] = circuit.probe_ok(self._get(key), self._clock())
 
+    def forget(self, key: Key) -> None:
+        """Drop the breaker of `key`, such as one that a check made to try the board."""
+        with self._lock:
+            self._circuits.pop(key, None)
+
     def state(self, key: Key) -> Breaker:
         """Return the state now."""
         return circuit.state(self._get(key), self._clock())

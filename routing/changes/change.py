@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -63,9 +63,13 @@ def apply(
     cause: Cause | None = None,
     confirmed: bool = False,
     typed_environment: str = "",
+    first: Callable[[], None] | None = None,
+    then: Callable[[Applied], None] | None = None,
 ) -> Applied:
     """Apply all of `sets` or none, under one audit entry; every process is told after the commit.
 
+    `first` and `then` are a run's: it checks its fence and keeps its result in the transaction of
+    the change. What they raise undoes it.
     Flags that already are as wanted are left alone; a set in which nothing changes is Invalid.
     Raises Forbidden, Invalid, UnknownWord, NotFound (no such flags yet), Stale (with `current`),
     RuleBroken (with `rule`) and NeedsConfirm (with `effects`); each of them is booked.
@@ -83,12 +87,14 @@ def apply(
         reasons.check_place(typed_environment, environment)
         wanted = _checked(sets)
         with transaction.atomic(durable=True):
+            if first is not None:
+                first()
             store.lock(environment)
             states = store.read(environment)
             pending = _pending(wanted, states)
             judgement = _judge(environment, states, pending, health, cause)
             consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
-            return _write(
+            applied = _write(
                 by=by,
                 now=now,
                 environment=environment,
@@ -97,6 +103,9 @@ def apply(
                 reason=why,
                 facts=_facts(judgement, cause, confirmed),
             )
+            if then is not None:
+                then(applied)
+            return applied
 
 
 def preview(

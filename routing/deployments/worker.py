@@ -1,0 +1,68 @@
+"""The server's side of the engine: picks up what waits in its environments, one thread each."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from django.db import connection
+
+from routing.core.values import EnvironmentName
+from routing.deployments import engine, ledger, pipeline
+from routing.deployments.engine import Plan, Tools
+from routing.deployments.ledger import OperationRow
+from routing.deployments.ledger_models import Kind
+
+log = logging.getLogger(__name__)
+EVERY_S = 0.5
+END_WITHIN_S = 3.0
+
+PLANS: Mapping[Kind, Plan] = {Kind.DEPLOY: pipeline.PLAN}
+
+
+def run(operation: OperationRow, tools: Tools) -> OperationRow:
+    """Do what is left of `operation`, on the calling thread."""
+    return engine.advance(operation, PLANS[operation.kind], tools)
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """Runs operations while its server lives. `round` is called over and over."""
+
+    tools: Tools
+    environments: Sequence[EnvironmentName]
+    _busy: dict[EnvironmentName, threading.Thread] = field(default_factory=dict)
+
+    def round(self) -> None:
+        """Start a thread for each operation that waits for one."""
+        for environment in self.environments:
+            busy = self._busy.get(environment)
+            if busy is not None and busy.is_alive():
+                continue
+            operation = ledger.active(environment)
+            if operation is None or self._sleeps(operation):
+                continue
+            thread = threading.Thread(
+                target=self._do, args=(operation,), name=f"operation-{environment}", daemon=True
+            )
+            self._busy[environment] = thread
+            thread.start()
+
+    def stop(self) -> None:
+        """Let go of what is under way; it is resumed by whoever comes next."""
+        self.tools.stopping.set()
+        for thread in self._busy.values():
+            thread.join(END_WITHIN_S)
+
+    def _sleeps(self, operation: OperationRow) -> bool:
+        return operation.wake_at is not None and operation.wake_at > self.tools.clock()
+
+    def _do(self, operation: OperationRow) -> None:
+        try:
+            run(operation, self.tools)
+        except Exception:
+            log.exception("%s was left; the next round goes on with it.", operation.id)
+        finally:
+            connection.close()
