@@ -68,9 +68,12 @@ class Held:
         """End now."""
         self.gone = True
         self._end.set()
-        await asyncio.wait([self.task], timeout=END_S)
-        self.task.cancel()
-        await asyncio.wait([self.task], timeout=END_S)
+        if not self._ready.done():
+            self.task.cancel()
+        _, late = await asyncio.wait([self.task], timeout=END_S)
+        if late:
+            self.task.cancel()
+            await asyncio.wait(late, timeout=END_S)
 
     def _rest(self) -> None:
         if self.gone and not self._calls:
@@ -96,7 +99,7 @@ class Held:
         self._ready.set_result(error if isinstance(error, PathError) else problem)
 
     async def _connect_and_wait(self) -> None:
-        from mcp import Client
+        from mcp import Client, MCPError
         from mcp.client.streamable_http import streamable_http_client
 
         exchange = Exchange(ends=time.monotonic() + HANDSHAKE_S)
@@ -104,8 +107,11 @@ class Held:
             http = await stack.enter_async_context(mcp_transport.client())
             transport = streamable_http_client(self.url, http_client=http)
             with mcp_transport.under(exchange):
-                entering = stack.enter_async_context(Client(transport, cache=None))
-                client = await _guarded(_within(entering, HANDSHAKE_S), exchange, sent=False)
+                try:
+                    async with asyncio.timeout(HANDSHAKE_S):
+                        client = await stack.enter_async_context(Client(transport, cache=None))
+                except (TimeoutError, MCPError, ValueError, RuntimeError, ExceptionGroup) as error:
+                    raise _unconnected(exchange.problem, error) from error
                 # What a tool wants repeated in headers stands in its listing.
                 with contextlib.suppress(PathError):
                     await _guarded(tools(client), exchange)
@@ -113,12 +119,7 @@ class Held:
             await self._end.wait()
 
 
-async def _within(work: Awaitable[Any], seconds: float) -> Any:
-    async with asyncio.timeout(seconds):
-        return await work
-
-
-async def _guarded(work: Awaitable[Any], exchange: Exchange, *, sent: bool = True) -> Any:
+async def _guarded(work: Awaitable[Any], exchange: Exchange) -> Any:
     """Return what `work` does; whatever the SDK raises becomes PathError."""
     from mcp import MCPError
 
@@ -126,17 +127,24 @@ async def _guarded(work: Awaitable[Any], exchange: Exchange, *, sent: bool = Tru
         return await work
     except MCPError as error:
         met = exchange.problem or mcp_words.translate(error.code, error.message, exchange)
-        raise _unsent(met) if not sent else met from error
-    except TimeoutError:
-        text = "The MCP server did not finish the handshake in time."
-        raise PathError(Failure.UNREACHABLE, text, sent=False) from None
+        raise met from error
     except (ValueError, RuntimeError) as error:
-        text = f"The answer is not as MCP says: {type(error).__name__}"
-        raise PathError(Failure.PROTOCOL, text, sent=sent) from error
+        text = f"The answer is not as MCP says: {type(error).__name__}."
+        raise PathError(Failure.PROTOCOL, text) from error
+
+
+def _unconnected(met: PathError | None, error: Exception) -> PathError:
+    """Return why there is no client: no call was sent yet, and none is to blame."""
+    if isinstance(error, TimeoutError):
+        text = "The MCP server did not finish the handshake in time."
+        return PathError(Failure.UNREACHABLE, text, sent=False)
+    if met is None or met.failure is Failure.VALIDATION:
+        text = met.detail if met else "The MCP server speaks no protocol that is known here."
+        return PathError(Failure.PROTOCOL, text, sent=False)
+    return _unsent(met)
 
 
 def _unsent(error: PathError) -> PathError:
-    """Return `error` of a handshake: no call of ours was sent yet."""
     return PathError(error.failure, error.detail, sent=False, retry_after_s=error.retry_after_s)
 
 

@@ -35,7 +35,6 @@ MOST_ASIDE = 16
 IDLE_S = 4.0  # below the 5 s after which common servers close an idle connection
 INTERNAL_ERROR = -32603  # JSON-RPC 2.0
 SESSION = "mcp-session-id"
-_NEGOTIATION = frozenset({"server/discover", "initialize"})
 _JSON = {"content-type": "application/json"}
 
 _BY_STATUS: Mapping[int, Failure] = {
@@ -236,15 +235,15 @@ def _refuse(
 ) -> None:
     """Raise PathError for a status that is no answer.
 
-    A JSON-RPC error is one at 400 and 404 (MCP 2026-07-28, Streamable HTTP). While it finds out
-    which protocol is spoken, the SDK reads 400, 404 and 405 itself.
+    A JSON-RPC error is one at 400 and 404 (MCP 2026-07-28, Streamable HTTP). To its first question
+    the SDK reads 400, 404 and 405 as the word of an older server.
     """
     status = response.status_code
     if SESSION in request.headers and _forgotten(status, body):
         raise SessionLost(Failure.UNREACHABLE, "The MCP session is over.", sent=False)
     if status in {400, 404} and "error" in _parsed(body) and _answers(_parsed(body), message):
         return
-    if status in {400, 404, 405} and message["method"] in _NEGOTIATION:
+    if status in {400, 404, 405} and message["method"] == "server/discover":
         return
     raise PathError(
         by_status(status),
