@@ -64,11 +64,22 @@ class _Struck(Exception):
 
 
 class Gate:
-    """The ASGI application of a stand-in. `clock` is the wall clock in UTC."""
+    """The ASGI application of a stand-in. `clock` is the wall clock in UTC.
+
+    `hosts` are the only names it answers to: a page in a browser, led here by a name of its own,
+    must not get an answer.
+    """
 
     def __init__(
-        self, speaker: Speaker, board: Board, journal: Journal, clock: Callable[[], datetime]
+        self,
+        speaker: Speaker,
+        board: Board,
+        journal: Journal,
+        clock: Callable[[], datetime],
+        *,
+        hosts: frozenset[str],
     ) -> None:
+        self._hosts = hosts
         self._speaker = speaker
         self._board = board
         self._journal = journal
@@ -114,6 +125,9 @@ class Gate:
     async def _read(
         self, scope: Message, receive: Receive
     ) -> tuple[Request | None, Answer | None]:
+        named = [value.decode("latin-1") for key, value in scope["headers"] if key == b"host"]
+        if len(named) != 1 or named[0] not in self._hosts:
+            return None, _plain(421, "This stand-in answers to its loopback address only.")
         raw = bytes(scope["raw_path"]).decode("latin-1")
         place, _, rest = raw.lstrip("/").partition("/")
         if place not in list(EnvironmentName):

@@ -139,7 +139,8 @@ async def _serve(
     board = Board(seed=seed)
     life = f"{int(_now().timestamp() * 1000):x}"
     journal = Journal(home=home, path=speaker.path, life=life)
-    gate = Gate(speaker, board, journal, _now)
+    hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
+    gate = Gate(speaker, board, journal, _now, hosts=hosts)
     server = Server(_config(gate), port)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

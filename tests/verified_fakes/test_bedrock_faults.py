@@ -35,7 +35,7 @@ def raw(bedrock: StandIn, verb: str = "converse") -> tuple[bytes, bool]:
     """Return all bytes of one answer, and whether they ended by a reset."""
     body = json.dumps({"messages": HELLO}).encode()
     head = (
-        f"POST /development/model/{MODEL}/{verb} HTTP/1.1\r\nhost: x\r\n"
+        f"POST /development/model/{MODEL}/{verb} HTTP/1.1\r\nhost: 127.0.0.1:{bedrock.port}\r\n"
         f"authorization: Bearer x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     got = b""

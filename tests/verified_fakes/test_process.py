@@ -18,7 +18,12 @@ from tests.verified_fakes import standin
 from tests.verified_fakes.standin import StandIn
 
 NAMES = ("bedrock", "mcp")
-POST = b"POST /development/mcp HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
+
+
+def post(one: StandIn, host: str = "") -> bytes:
+    named = host or f"127.0.0.1:{one.port}"
+    head = f"POST /development/mcp HTTP/1.1\r\nhost: {named}\r\ncontent-length: 2\r\n\r\n"
+    return head.encode() + b"{}"
 
 
 def close_pipe(one: StandIn) -> None:
@@ -41,7 +46,7 @@ def test_ends_within_a_second_even_while_requests_hang(
         socket.create_connection(("127.0.0.1", one.port), 5) as idle,
     ):
         one.fault(kind="hang", seconds=600)
-        hanging.sendall(POST)
+        hanging.sendall(post(one))
         await_arrival(one)
         began = time.monotonic()
         end(one)
@@ -110,7 +115,7 @@ def test_port_and_journal_outlive_a_restart(tmp_path: Path, name: str) -> None:
             assert port in (0, one.port)
             port = one.port
             with socket.create_connection(("127.0.0.1", port), 5) as peer:
-                peer.sendall(POST)
+                peer.sendall(post(one))
                 assert peer.recv(4096).startswith(b"HTTP/1.1 4")
             one.last()
         assert len({line["request"].split("-")[0] for line in one.journal()}) == life
@@ -119,7 +124,7 @@ def test_port_and_journal_outlive_a_restart(tmp_path: Path, name: str) -> None:
 def test_a_killed_one_loses_nothing_and_its_socket_is_taken_over(tmp_path: Path) -> None:
     with standin.running("bedrock", tmp_path) as one:
         with socket.create_connection(("127.0.0.1", one.port), 5) as peer:
-            peer.sendall(POST)
+            peer.sendall(post(one))
             assert peer.recv(4096)
         one.process.kill()
         one.process.wait(5)
@@ -134,6 +139,19 @@ def test_only_the_owner_may_tell_it_to_fail(tmp_path: Path) -> None:
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
         with socket.create_connection(("127.0.0.1", one.port), 5) as peer:
             body = json.dumps({"do": "fault", "kind": "error"}).encode()
-            peer.sendall(POST.replace(b"2\r\n\r\n{}", b"%d\r\n\r\n" % len(body) + body))
+            length = b"%d\r\n\r\n" % len(body)
+            peer.sendall(post(one).replace(b"2\r\n\r\n{}", length + body))
             assert peer.recv(4096)
         assert one.ask(do="status")["faults"] == []
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost"])
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_to_its_own_address_only(tmp_path: Path, name: str, host: str) -> None:
+    with (
+        standin.running(name, tmp_path) as one,
+        socket.create_connection(("127.0.0.1", one.port), 5) as peer,
+    ):
+        peer.sendall(post(one, host))
+        assert peer.recv(65536).startswith(b"HTTP/1.1 421 ")
+        assert b"".join(file.read_bytes() for file in tmp_path.rglob("*.jsonl")) == b""
