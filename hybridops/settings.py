@@ -80,6 +80,7 @@ def read_database(url: str, home: Path) -> dict[str, Any]:
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,  # the pool must not lend a connection that the server ended
         "OPTIONS": {"pool": {"min_size": 1, "max_size": 10, "timeout": 5}}
         | dict(parse_qsl(parts.query)),
     }

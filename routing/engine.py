@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import socket
@@ -14,15 +15,16 @@ from typing import Any
 
 from django.db import connection
 
-from routing import loops, synthetic
+from routing import loops, stream, synthetic
 from routing.access import signin, tokens
 from routing.audit import ledger
 from routing.breakers.board import Board, Key
 from routing.compliance import gate, residency
 from routing.compliance.residency import Residence
 from routing.core.decision import State
+from routing.core.errors import Unavailable
 from routing.core.settings import Settings
-from routing.core.values import Breaker, EnvironmentName, Path
+from routing.core.values import Breaker, EnvironmentName, Operation, Path
 from routing.decisions.log import DecisionLog
 from routing.decisions.shipper import Shipper
 from routing.deployments import worker
@@ -30,16 +32,20 @@ from routing.deployments.engine import Tools
 from routing.flags import snapshot as flags
 from routing.fleet import heartbeat, queries
 from routing.fleet.queries import EnvironmentRow
+from routing.health.store import Measured
 from routing.loops import Loop
 from routing.matrix import queries as matrices
 from routing.monitor import HybridHealthMonitor, Watch
+from routing.paths.base import Call, Message
 from routing.paths.keeper import Keeper
 from routing.paths.roster import Roster
 from routing.router import IntelligentRouter
-from routing.stream import announce
 from routing.support import mode as support
 from routing.support.queries import Status
 
+# What a snapshot does not hold; it would only make the process look for nothing.
+_TOLD_OFTEN = frozenset({"decisions", "health"})
+RUNNER_WITHIN_S = 10.0  # a probe or a call for a runner; both have shorter ends of their own
 DECISIONS_TOLD_S = 1.0  # pages need no more; thousands may be shipped within a second
 
 
@@ -68,6 +74,7 @@ class Engine:
         self._code_version = code_version
         self._refresh = refresh
         self._versions = versions
+        self._told = asyncio.Event()
         self._support: Mapping[EnvironmentName, Mapping[str, Any]] = {}
         self.board = Board()
         self.roster = Roster(home)
@@ -163,6 +170,7 @@ class Engine:
         return (
             *((f"synthetic-{e}", partial(self._pretend, e)) for e in pretended),
             ("snapshots", self._keep_snapshots),
+            ("announcements", self._hear),
             ("process-row", self._keep_row),
             ("shipper", self._ship),
             ("monitor", self._watch),
@@ -185,6 +193,8 @@ class Engine:
                 holder=self.process,
                 board=self.board,
                 tools_digest=self._tools_digest,
+                look=self._look,
+                ask=self._ask,
             ),
         )
         try:
@@ -198,6 +208,30 @@ class Engine:
     def _tools_digest(self, environment: EnvironmentName) -> str:
         """Return what the MCP client last listed, empty before it did."""
         return str(getattr(self.roster.client(environment, Path.MCP), "tools_digest", ""))
+
+    def _look(self, environment: EnvironmentName, path: Path) -> Measured:
+        """Probe one path now, for a runner on its own thread."""
+        looking = self.monitor.fresh(environment, path)
+        return asyncio.run_coroutine_threadsafe(looking, self.loop).result(RUNNER_WITHIN_S)
+
+    def _ask(self, environment: EnvironmentName, path: Path, prompt: str, nonce: str) -> str:
+        """Ask `path` past the router, for a runner on its own thread; return what it answered."""
+        client = self.roster.client(environment, path)
+        if client is None:
+            raise Unavailable(f"{path} is not configured in {environment}; set its address first.")
+        call = Call(
+            environment=environment,
+            operation=Operation.STANDARD,
+            messages=(Message(role="user", text=prompt),),
+            system="",
+            max_tokens=16,
+            temperature=None,
+            timeout_s=RUNNER_WITHIN_S / 2,
+            decision_id="",
+            nonce=nonce,
+        )
+        answering = asyncio.run_coroutine_threadsafe(client.call(call), self.loop)
+        return answering.result(RUNNER_WITHIN_S).text
 
     async def _pretend(self, environment: EnvironmentName) -> None:
         await synthetic.keep_asking(environment, clock=self.clock, process=self.process)
@@ -216,7 +250,7 @@ class Engine:
         seen: int | None = None
         async with loops.hand("snapshots") as hand:
             while True:
-                await asyncio.sleep(self.settings.poll_s)
+                await self._look_again()
                 latest = await hand.try_to(_data_version)
                 if latest is not None and (latest != seen or not self.settings.sqlite):
                     rows = await hand.try_to(self._read_what_changed)
@@ -225,6 +259,18 @@ class Engine:
                     else:
                         self.roster.adopt(rows)
                 seen = latest
+
+    async def _look_again(self) -> None:
+        """Wait for the next look: the poll's interval, or less when another process tells."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._told.wait(), self.settings.poll_s)
+        self._told.clear()
+
+    async def _hear(self) -> None:
+        """Look at once when a change is announced; without Redis only our own are."""
+        async for heard in stream.listen():
+            if heard.topic not in _TOLD_OFTEN:
+                self._told.set()
 
     def _read_what_changed(self) -> Sequence[EnvironmentRow]:
         flags.refresh_if_changed()
@@ -272,7 +318,7 @@ class Engine:
             while True:
                 untold += await hand.try_to(self.shipper.ship) or 0
                 if untold and self.loop.time() - told_at >= DECISIONS_TOLD_S:
-                    await hand.try_to(announce, "decisions", None)
+                    await hand.try_to(stream.announce, "decisions", None)
                     untold, told_at = 0, self.loop.time()
                 await asyncio.sleep(self.settings.ship_s)
 
