@@ -89,13 +89,18 @@ class Listener:
 
 @dataclass(slots=True)
 class _Kept:
-    """The last rendering of a part; `frame` is None while nobody was shown any."""
+    """The last rendering of a part; `frame` is None while nobody was shown any.
+
+    One that is not `wanted` any more keeps its number, so that a socket that comes back does not
+    take an old one for a new one, and its time, so that coming and going makes no work.
+    """
 
     seq: int = 0
     facts: str = ""
     frame: str | None = None
     rendered_at: float = field(default=float("-inf"))
     dirty: bool = True
+    wanted: bool = True
 
 
 class Fanout:
@@ -152,7 +157,7 @@ class Fanout:
         """Note that `topic` has news (None: anything may) in `environment` (None: anywhere)."""
         for part, kept in self._kept.items():
             heard = topic is None or topic in PARTIALS[part.name].hears
-            if heard and environment in (None, part.environment):
+            if kept.wanted and heard and environment in (None, part.environment):
                 kept.dirty = True
                 self.news.set()
 
@@ -187,6 +192,7 @@ class Fanout:
         for name in sorted(listener.topics):
             part = Part(listener.environment, name, reader_of(name, listener.reader))
             kept = self._kept.setdefault(part, _Kept())
+            kept.wanted = True
             if kept.frame is not None:
                 listener.push(kept.frame)
             else:
@@ -194,10 +200,9 @@ class Fanout:
                 self.news.set()
 
     def _forget(self) -> None:
-        """Numbers go on: a socket that comes back must not take an old one for a new one."""
         for part, kept in self._kept.items():
             if not any(one.shows(part) for one in self._listeners):
-                kept.frame, kept.dirty = None, False
+                kept.frame, kept.dirty, kept.wanted = None, False, False
 
     async def _render_all(
         self, environment: EnvironmentName, reader: Reader, parts: Iterable[Part]
@@ -213,16 +218,14 @@ class Fanout:
 
     def _publish(self, part: Part, html: str) -> None:
         kept, facts = self._kept[part], without_ages(html)
-        if kept.frame is not None and kept.facts == facts:
+        if not kept.wanted or (kept.frame is not None and kept.facts == facts):
             return
         kept.seq += 1
         kept.facts = facts
         kept.frame = self._frame(part.name, kept.seq, html=html)
-        shown = [listener for listener in self._listeners if listener.shows(part)]
-        for listener in shown:
-            listener.push(kept.frame)
-        if not shown:
-            kept.frame = None
+        for listener in self._listeners:
+            if listener.shows(part):
+                listener.push(kept.frame)
 
     def _beat(self, environment: EnvironmentName, reader: Reader) -> str:
         seqs = {

@@ -7,7 +7,8 @@ from typing import Any
 from django import forms
 
 from routing.core.guards import Cause
-from routing.core.values import Action, Outcome
+from routing.core.values import Action, Outcome, Verdict
+from routing.deployments.origins import Origin
 
 BIGGEST = 2**63 - 1
 CAUSES = [("", "none")] + [(str(c), str(c)) for c in Cause]
@@ -69,3 +70,21 @@ class AuditFilter(forms.Form):
     def __init__(self, data: Any) -> None:
         super().__init__(data, label_suffix="")
         self.fields["where"].widget.attrs["data-first-filter"] = ""
+
+
+class DeploymentFilter(forms.Form):
+    """The filters of the Deployments page; all optional, all in the address."""
+
+    verdict = forms.ChoiceField(
+        required=False,
+        choices=[("", "any")] + [(str(v), str(v)) for v in Verdict],
+        label="Derived",
+    )
+    origin = forms.ChoiceField(
+        required=False, choices=[("", "any")] + [(str(o), str(o)) for o in Origin]
+    )
+    before = forms.CharField(required=False, max_length=160, widget=forms.HiddenInput)
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, label_suffix="")
+        self.fields["verdict"].widget.attrs["data-first-filter"] = ""

@@ -15,8 +15,6 @@ from routing.core.situation import Asked, Facts, began_after, sentence
 from routing.core.values import Breaker, Health, Operation, Path
 from routing.decisions.queries import Recent
 
-LAST_MINUTE = timedelta(seconds=60)
-
 
 def direct_bedrock_lane(look: Look) -> cards.Lane:
     """Return the lane of direct_bedrock."""
@@ -60,7 +58,8 @@ def facts(look: Look) -> Facts:
         for row in look.grid.rows
         if look.environment in row.cells
     }
-    lately = look.recent.later_than(look.now - LAST_MINUTE)
+    begins = _counted_from(look)
+    lately = look.recent.later_than(begins)
     ours = not any(not row.synthetic for row in lately.rows) and bool(lately.rows)
     return Facts(
         environment=look.environment,
@@ -68,10 +67,26 @@ def facts(look: Look) -> Facts:
         state=look.state,
         paths={path: lanes.path_now(row) for path, row in look.paths.items()},
         asked=tuple(_asked(lately, operation, synthetic=ours) for operation in Operation),
+        window=_window(look.now - begins),
         label="synthetic" if ours else "",
         flags_since={name: cell.changed_at for name, cell in cells.items()},
         locked=_locked(look),
     )
+
+
+def _counted_from(look: Look) -> datetime:
+    """Return from when requests say something of now: a minute, or since both paths are well.
+
+    What was lost while one was down belongs to that, not to the state after it.
+    """
+    minute_ago = look.now - lanes.LAST_MINUTE
+    well = [row.since for row in look.paths.values() if row.status is Health.HEALTHY]
+    return max([minute_ago, *well]) if len(well) == len(Path) else minute_ago
+
+
+def _window(length: timedelta) -> str:
+    seconds = int(length.total_seconds())
+    return "the last minute" if seconds >= 60 else f"the last {max(seconds, 1)} s"
 
 
 def _asked(recent: Recent, operation: Operation, *, synthetic: bool) -> Asked:

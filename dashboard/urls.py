@@ -7,7 +7,7 @@ from typing import Any, cast
 from django.urls import URLPattern, path, register_converter
 
 from dashboard import consumers
-from dashboard.views import actions, overview, pages, support
+from dashboard.views import actions, deployments, overview, pages, support
 from routing.core.flags import FlagName
 from routing.core.values import EnvironmentName
 
@@ -36,7 +36,20 @@ class FlagConverter:
         return str(FlagName(value))
 
 
+class DeploymentConverter:
+    """Matches what a deployment may be called."""
+
+    regex = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return str(value)
+
+
 register_converter(EnvironmentConverter, "environment")
+register_converter(DeploymentConverter, "deployment")
 register_converter(FlagConverter, "flag")
 
 urlpatterns: list[URLPattern] = [
@@ -47,6 +60,22 @@ urlpatterns: list[URLPattern] = [
     path("e/<environment:environment>/", overview.page, name="overview"),
     path("e/<environment:environment>/flags/", pages.flags, name="flags"),
     path("e/<environment:environment>/flags/<flag:name>/set/", actions.set_flag, name="flag-set"),
+    path("e/<environment:environment>/deployments/", deployments.page, name="deployments"),
+    path(
+        "e/<environment:environment>/deployments/import/",
+        deployments.take,
+        name="deployments-import",
+    ),
+    path(
+        "e/<environment:environment>/deployments/compare/",
+        deployments.compare,
+        name="deployments-compare",
+    ),
+    path(
+        "e/<environment:environment>/deployments/<deployment:deployment_id>/",
+        deployments.detail,
+        name="deployment",
+    ),
     path("e/<environment:environment>/audit/", pages.audit, name="audit"),
     path("e/<environment:environment>/audit/<int:seq>/", pages.audit_entry, name="audit-entry"),
     path("e/<environment:environment>/audit/verify/", actions.verify_audit, name="audit-verify"),

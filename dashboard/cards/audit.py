@@ -46,6 +46,10 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     Action.DEPLOYMENT_JUDGED: ("judged the deployment", "tried to judge the deployment"),
     Action.DEPLOYMENT_CLOSED: ("closed the deployment", "tried to close the deployment"),
     Action.DEPLOYMENT_CANCEL: ("cancelled the deployment", "tried to cancel the deployment"),
+    Action.ROLLBACK_PLAN: ("confirmed the plan of the rollback", "tried to roll back"),
+    Action.ROLLBACK_REFUSED: ("refused the rollback, nothing written,", "tried to roll back"),
+    Action.ROLLBACK_STEP: ("took a step of the rollback", "failed a step of the rollback"),
+    Action.ROLLBACK_END: ("ended the rollback", "ended without proof the rollback"),
     Action.SUPPORT_AUDIT: ("looked the infrastructure over", "tried to look it over"),
 }
 # These say all by themselves; the object would only repeat the actor.

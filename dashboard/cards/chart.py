@@ -125,12 +125,14 @@ _TALL: Mapping[str, int] = {Health.UNHEALTHY: STRIP, Health.DEGRADED: 6}
 
 def _spans(found: Mapping[int, Minute], start: datetime) -> Iterator[Span]:
     status = [str(found[p].worst) if p in found else "gap" for p in range(MINUTES)]
+    if status[-1] == "gap":
+        status[-1] = "begun"  # its first probe may be under way: not yet is no gap
     x = 0
     for word, run in groupby(status):
         width = len(list(run))
         first = start + timedelta(minutes=x)
         last = first + timedelta(minutes=width)
-        said = "not measured" if word == "gap" else word
+        said = {"gap": "not measured", "begun": "not measured yet"}.get(word, word)
         tall = _TALL.get(word, _LOW)
         yield Span(
             x=x * STEP,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from dashboard.cards.chart import Chart, chart
@@ -23,6 +23,7 @@ STATUS: Mapping[Health, str] = {
     Health.MAINTENANCE: "in maintenance",
 }
 NO_DATA = "no data"
+LAST_MINUTE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,10 @@ def _lane(path: Path, measured: Measured) -> Lane:
         share=carried,
         share_note=of_what,
         window=_window(said),
-        figures=(*_figures(said, budget_ms), _breaker(row, measured.circuit)),
+        figures=(
+            *_figures(said, budget_ms, _in_time(path, measured)),
+            _breaker(row, measured.circuit),
+        ),
         stages=_stages(row),
         score=row.score if row and status is row.status else None,
         formula=rules.FORMULA,
@@ -169,7 +173,7 @@ def _window(said: Mapping[str, Any]) -> str:
     return f"{calls} {'call' if calls == 1 else 'calls'} in the last 60 s{some}"
 
 
-def _figures(said: Mapping[str, Any], budget_ms: int) -> tuple[Figure, ...]:
+def _figures(said: Mapping[str, Any], budget_ms: int, in_time: Figure) -> tuple[Figure, ...]:
     calls = said.get("calls", 0)
     against = f"budget {took(budget_ms * 1000)}"
     times = [
@@ -181,11 +185,6 @@ def _figures(said: Mapping[str, Any], budget_ms: int) -> tuple[Figure, ...]:
         )
         for name in ("p50", "p95", "p99")
     ]
-    in_time = Figure(
-        name="within budget",
-        value=share(calls - said.get("slow", 0), calls),
-        is_known=bool(calls),
-    )
     failures = said.get("failures", {})
     errors = Figure(
         name="errors",
@@ -196,13 +195,23 @@ def _figures(said: Mapping[str, Any], budget_ms: int) -> tuple[Figure, ...]:
     return (*times, in_time, errors)
 
 
+def _in_time(path: Path, measured: Measured) -> Figure:
+    """Return the share of the path's answers that came within their own operation's budget."""
+    lately = measured.recent.later_than(measured.now - LAST_MINUTE)
+    mine = [row for row in lately.rows if row.effective is path]
+    within = sum(1 for row in mine if row.within_budget)
+    return Figure(name="within budget", value=share(within, len(mine)), is_known=bool(mine))
+
+
 def _breaker(row: Row | None, circuit: Circuit | None) -> Figure:
     if row is None:
         return Figure(name="breaker", value=NO_DATA, is_known=False)
     state = circuit.state if circuit else row.breaker
     word = str(state).replace("_", "-")
     if circuit is not None and circuit.wait_us:
-        return Figure(name="breaker", value=word, note=f"for {took(circuit.wait_us)} yet")
+        left = took(circuit.wait_us)
+        note = f"tries again in {left}" if state is Breaker.OPEN else f"for {left} yet"
+        return Figure(name="breaker", value=word, note=note)
     times = circuit.trips if circuit else 0
     return Figure(
         name="breaker", value=word, note=f"opened {times} ×" if times else "never opened"

@@ -22,13 +22,17 @@ SHOWN = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedLine:
-    """A change in words; `who` and `why` are empty for readers without the audit trail."""
+    """A change; `words` is all of it in one phrase, the fields before it are its parts.
+
+    `who` and `why` are empty for readers without the audit trail.
+    """
 
     seq: int
     at: datetime
     did: str
     target: str
     changes: tuple[tuple[str, str, str], ...]
+    words: str
     who: str
     why: str
     is_new: bool
@@ -180,12 +184,16 @@ def _feed_line(
     is_flags = row.action == Action.FLAG_CHANGE and bool(line.changes)
     # A flag's change names the flag itself; a set of flags names each.
     changes = tuple((name or line.target, old, new) for name, old, new in line.changes)
+    did = "" if is_flags else f"{line.did[0].upper()}{line.did[1:]}"
+    target = "" if is_flags or line.target == row.environment else line.target
+    set_to = "; ".join(f"{name} {old} → {new}" for name, old, new in changes)
     return FeedLine(
         seq=row.seq,
         at=row.at,
-        did="" if is_flags else f"{line.did[0].upper()}{line.did[1:]}",
-        target="" if is_flags or line.target == row.environment else line.target,
+        did=did,
+        target=target,
         changes=changes if is_flags else (),
+        words=set_to if is_flags else f"{did} {target}".rstrip(),
         who=line.who if tells_who else "",
         why=row.reason if tells_who else "",
         is_new=now - row.at < situation_facts.BEFORE,
