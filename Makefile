@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run check test fix lock
+.PHONY: help run check test docs screenshots fix lock
 
 PYTHON := .venv/bin/python
 BIN := .venv/bin
@@ -14,7 +14,7 @@ run: ## install what is missing and serve in the foreground; Ctrl-C or SIGTERM e
 
 # Reading the settings makes HYBRIDOPS_HOME; a check must not make the real one.
 check: export HYBRIDOPS_HOME := $(CURDIR)/.venv/home
-check: ## format, lint, types, import contracts, budgets, migrations; runs no test of behaviour
+check: ## format, lint, types, import contracts, budgets, documents, migrations; tries no behaviour
 	@.ci/venv requirements-dev.txt
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
@@ -27,6 +27,15 @@ check: ## format, lint, types, import contracts, budgets, migrations; runs no te
 test: ## unit; integration on SQLite, then on PostgreSQL and Redis; then a real browser
 	@.ci/venv requirements-dev.txt
 	@$(PYTHON) -m tests.run
+
+docs: export HYBRIDOPS_HOME := $(CURDIR)/.venv/home
+docs: ## write the documents that are made from the code: commands, flags, stages
+	@.ci/venv requirements-dev.txt
+	@$(PYTHON) -m tests.house.documents
+
+screenshots: ## take the pictures of the pages anew, with Chromium
+	@.ci/venv requirements-dev.txt
+	@HYBRIDOPS_SCREENSHOTS=1 $(PYTHON) -m pytest tests/e2e/test_screenshots.py --quiet
 
 fix: ## format, and mend what the linter can mend
 	@.ci/venv requirements-dev.txt

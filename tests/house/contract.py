@@ -1,0 +1,314 @@
+"""What each command prints with `--json`: docs/commands.md shows it, a test holds it to a server.
+
+`ask` is a command line that prints it against a fresh server; the lines run in the order in which
+they stand here, each on what the ones before it left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printed:
+    """One shape of a command's output: when it comes, its keys with their meaning, its status."""
+
+    when: str
+    ask: tuple[str, ...]
+    keys: Mapping[str, str]
+    status: int = 0
+
+
+DEV = ("--environment", "development")
+REFUSED = {
+    "error": "the code of the refusal",
+    "message": "what was wrong and what to do next",
+}
+DECIDED = {
+    "operation": "what was asked for",
+    "matrix_path": "the path that the matrix names",
+    "intended": "the first candidate under the mode in force",
+    "candidates": "pairs of path and why it was passed over (null where it was not)",
+    "reason": "why it went, or would go, where it went",
+}
+ASKED = {"ok": "whether the door answered 200", "status": "HTTP", "ms": "as the command saw it"}
+ROUTED = {
+    **ASKED,
+    "decision_id": "the record's id in the decision stream",
+    **DECIDED,
+    "effective": "the path that answered, or null",
+    "attempts": "the calls made: path, ms, failure, detail",
+    "text": "the answer, or null",
+    "usage": "input_tokens and output_tokens; null where the path tells none",
+    "stop_reason": "as the path said it",
+    "model": "the model or tool that answered",
+    "pii": "the classes of personal data found in the request",
+    "duration_ms": "as the router saw it",
+}
+PASSWORD = {
+    "user_id": "the account's number",
+    "username": "the name to sign in with",
+    "password": "shown now and never again",
+    "grants": "role by environment",
+}
+FLAG_SET = {
+    "environment": "where",
+    "flag": "which",
+    "on": "the new state",
+    "percentage": "the share of subjects it is on for",
+    "was_on": "the state before",
+    "was_percentage": "the share before",
+    "version": "the flag's version",
+    "flags_version": "the version of all flags of the environment",
+    "entry": "the number of the audit entry",
+}
+SESSION = {
+    "environment": "where",
+    "active": "whether support mode is active",
+    "flag_on": "whether its flag is on",
+    "sentence": "the state in words",
+    "obstacle": "what stands in the way of activating, empty if nothing",
+    "session": "the last session, or null",
+    "last_audit": "id, overall and start of the last audit, or null",
+}
+STANDIN = {
+    "which": "bedrock or mcp",
+    "state": "running, stopped, died or never_started",
+    "port": "on the loopback address",
+}
+RUNNING = {
+    **STANDIN,
+    "pid": "its process",
+    "runs_s": "since when, in seconds",
+    "faults": "the faults in force",
+}
+_SUPPORT_FLAG = ("--flag", "ENABLE_BEDROCK_SUPPORT_MODE")
+_WHY = ("--reason", "an example")
+
+IMPORTED = {
+    "file": "as it was named",
+    "deployment_id": "as the document says",
+    "environment": "as the document says",
+    "recorded_status": "what the document says became of it",
+    "derived_verdict": "what follows from its details",
+    "components": "those that it lists",
+    "flags": "as the document says; they are never applied",
+    "tests": "suite, name, status, duration_ms, evidence; always unproven",
+    "errors": "as the document says",
+    "findings": "code and message of what does not fit together",
+    "stored": "created, unchanged or refused",
+}
+
+CONTRACT: Mapping[str, tuple[Printed, ...]] = {
+    "deploy": (
+        Printed(
+            when="one object, when it is over",
+            ask=DEV,
+            keys={
+                "ok": "whether it is a proven success",
+                "deployment_id": "its name",
+                "environment": "where",
+                "release": "the digest that it brought the environment to",
+                "verdict": "succeeded, failed or inconclusive",
+                "stage": "where it stands; see docs/stages.md",
+                "tests": "suite, name, status, evidence, duration_ms, expected, actual, kind, "
+                "error",
+                "errors": "in words",
+                "document": "the file that was written, or null",
+                "findings": "code and message",
+            },
+        ),
+    ),
+    "import_deployments": (
+        Printed(when="one object for each file", ask=("deployment.md",), keys=IMPORTED),
+        Printed(
+            when="one object for each file; a refused one also has `error`",
+            ask=("missing.md",),
+            keys={**IMPORTED, "error": "why it was refused"},
+            status=1,
+        ),
+    ),
+    "create_token": (
+        Printed(
+            when="one object",
+            ask=(*DEV, "--role", "viewer", "--name", "batch jobs"),
+            keys={
+                "id": "the token's id, which may be shown",
+                "secret": "shown now and never again",
+                "environment": "the only one it works in",
+                "role": "viewer, reviewer, operator or admin",
+                "expires_at": "UTC",
+            },
+        ),
+    ),
+    "create_user": (
+        Printed(
+            when="one object",
+            ask=("--username", "ada", "--role", "operator", "--environment", "all"),
+            keys=PASSWORD,
+        ),
+    ),
+    "flags": (
+        Printed(
+            when="one object for each flag and environment",
+            ask=DEV,
+            keys={
+                "flag": "its name",
+                "environment": "where",
+                "on": "whether it is on",
+                "percentage": "for which share of subjects",
+                "version": "the flag's version",
+                "flags_version": "the version of all flags of the environment",
+                "default": "whether the product declares it on there",
+                "changed_at": "UTC",
+                "changed_by": "by whom, as the trail names them",
+                "entry": "the number of the audit entry",
+                "purpose": "what it is for",
+                "when_off": "what happens while it is off",
+                "owner": "who answers for it",
+            },
+        ),
+    ),
+    "set_flag": (
+        Printed(
+            when="one object",
+            ask=(*DEV, *_SUPPORT_FLAG, "--on"),
+            keys=FLAG_SET,
+        ),
+        Printed(
+            when="refused: one object; `rule` and `effects` where a guard said no",
+            ask=(*DEV, "--flag", "ai.provider.bedrock.enabled", "--off"),
+            keys={**REFUSED, "rule": "the guard's rule", "effects": "what would stop"},
+            status=1,
+        ),
+    ),
+    "set_route": (
+        Printed(
+            when="one object",
+            ask=("standard", *DEV, "--primary", "direct_bedrock"),
+            keys={
+                "environment": "where",
+                "operation": "which row of the matrix",
+                "version": "the matrix that is now in force",
+                "before": "the row before",
+                "after": "the row now",
+                "entry": "the number of the audit entry",
+            },
+        ),
+    ),
+    "support": (
+        Printed(
+            when="status, activate, deactivate: one object",
+            ask=("activate", *DEV, *_WHY),
+            keys=SESSION,
+        ),
+        Printed(
+            when="audit: one object",
+            ask=("audit", *DEV),
+            keys={
+                "ok": "whether nothing critical was found and all could be looked at",
+                "id": "the stored audit, null where the database is away",
+                "environment": "where",
+                "overall": "healthy, warning, critical or unknown",
+                "checks": "how many looked",
+                "started_at": "UTC",
+                "ended_at": "UTC",
+                "findings": "severity, title, remediation, evidence, unchecked, check",
+            },
+        ),
+    ),
+    "route": (
+        Printed(when="answered: one object", ask=(*DEV, "Say hello"), keys=ROUTED),
+        Printed(
+            when="not answered: the same, and why",
+            ask=(*DEV, "--path", "mcp", "--token", "hyo_nobody", "Say hello"),
+            keys={**ASKED, "error": "code, message, request_id"},
+            status=1,
+        ),
+    ),
+    "explain": (
+        Printed(
+            when="one object",
+            ask=(*DEV, "Say hello"),
+            keys={
+                **ASKED,
+                **DECIDED,
+                "priority": "as asked, or the operation's own",
+                "last_resort": "what is tried when everything looks down",
+                "row": "budget_ms, primary, fallback, when_down",
+                "state": "all that the promise was made from",
+            },
+        ),
+    ),
+    "upstream": (
+        Printed(when="status, start: one object", ask=("mcp", "status"), keys=RUNNING),
+        Printed(
+            when="fault: one object",
+            ask=("mcp", "fault", "--kind", "latency", "--ms", "5", "--seconds", "5", *_WHY),
+            keys={"fault": "the fault in force, with `ends_in_s`"},
+        ),
+        Printed(
+            when="fault --clear: one object",
+            ask=("mcp", "fault", "--clear", *_WHY),
+            keys={"cleared": "how many were ended"},
+        ),
+        Printed(
+            when="stop, and the status of one that is down: one object",
+            ask=("mcp", "stop", *_WHY),
+            keys={**STANDIN, "exit": "its exit status"},
+        ),
+    ),
+    "status": (
+        Printed(
+            when="ready: one object",
+            ask=DEV,
+            keys={
+                "ok": "the same as `ready`",
+                "ready": "whether a server takes requests",
+                "server": "url, pid and ready of this home's server, or null",
+                "processes": "every process that reported within 15 s",
+                "environments": "for each, what the serving process says it runs",
+            },
+        ),
+    ),
+    "verify_audit": (
+        Printed(
+            when="one object",
+            ask=(),
+            keys={
+                "ok": "whether all is as it was written and the guards stand",
+                "entries": "how many are good",
+                "head": "stream, seq and hash of the newest entry",
+                "first_bad": "the number of the first entry that is wrong or missing, or null",
+                "problem": "in words, empty if there is none",
+                "unguarded": "the triggers that the database lacks",
+                "decisions": "the same for the decisions: ok, streams, records, bad_stream, "
+                "first_bad, problem",
+            },
+        ),
+    ),
+    "waffle_flag": (
+        Printed(
+            when="as `set_flag`",
+            ask=(_SUPPORT_FLAG[1], "--deactivate", *DEV),
+            keys=FLAG_SET,
+        ),
+        Printed(
+            when="--list: one object for each flag", ask=("--list",), keys={"flag": "its name"}
+        ),
+    ),
+    "serve": (
+        Printed(
+            when="refused, such as where another server uses the same home: one object",
+            ask=(),
+            keys=REFUSED,
+            status=1,
+        ),
+    ),
+    "waffle_delete": (Printed(when="refused", ask=(), keys=REFUSED, status=1),),
+    "waffle_sample": (Printed(when="refused", ask=(), keys=REFUSED, status=1),),
+    "waffle_switch": (Printed(when="refused", ask=(), keys=REFUSED, status=1),),
+}
+# It prints nothing while all is well: it serves until it is told to end.
+SILENT = {"serve"}
