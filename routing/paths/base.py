@@ -15,9 +15,10 @@ LONGEST_DETAIL = 300
 ECHO = 16  # characters of a prompt in a row that no detail may repeat
 # What a hostile or helpful server may quote back from the request that it got.
 _SECRETS = re.compile(
-    r"(?i:\b(authorization|x-amz-security-token|x-amz-signature|credential|signature|password"
-    r"|api[-_]?key|bearer|token)\b[\"']?(?:\s*[:=]\s*(?:(?:bearer|basic|aws4-hmac-sha256)\s+)?"
-    r"|\s+(?=[\w.+/=-]{16}))[\"']?)[^\s,;\"']+"
+    r"""(?ix) \b(authorization | x-amz-security-token | x-amz-signature | credential | signature
+        | password | api[-_]?key | token)\b
+    ["']? \s* [:=] \s* ["']? (?:(?:bearer | basic | aws4-hmac-sha256) \s+)? [^\s,;"']+
+    | \b(bearer | basic) \s+ [\w.+/=~-]{16,}"""
 )
 _KEY_IDS = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b")
 
@@ -141,7 +142,8 @@ def words(text: object) -> str:
     Control characters become spaces; what looks like a secret that was quoted back is left out.
     """
     shown = "".join(c if c.isprintable() else " " for c in str(text)[: LONGEST_DETAIL * 20])
-    shown = _KEY_IDS.sub("...", _SECRETS.sub(r"\1 ...", shown))
+    shown = _SECRETS.sub(lambda found: f"{found[1] or found[2]} ...", shown)
+    shown = _KEY_IDS.sub("...", shown)
     return " ".join(shown.split())[:LONGEST_DETAIL]
 
 

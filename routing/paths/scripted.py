@@ -1,7 +1,7 @@
 """A path that does what its script says: for tests and demonstrations, without any network.
 
-It keeps the contract of the real clients: answers or PathError, and a call that is cancelled
-ends at once.
+It keeps the contract of the real clients: answers or PathError, within the time of the call; a
+call that is cancelled, or whose client is closed, ends at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from routing.core.values import Failure, Path
+from routing.paths import base
 from routing.paths.base import Answer, Call, PathError, Probe, Stage, Usage
 
 
@@ -66,6 +67,7 @@ class ScriptedClient:
     given_up: int = 0
     under_way: int = 0
     closed: bool = False
+    _end: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _left: deque[Step] = field(init=False)
     _probes_left: deque[Probe] = field(init=False)
     _watchers: list[tuple[int, asyncio.Event]] = field(init=False, default_factory=list)
@@ -76,6 +78,7 @@ class ScriptedClient:
 
     async def call(self, call: Call) -> Answer:
         """Play the next step."""
+        base.check(call)
         self.calls.append(call)
         self._tell()
         if self.closed:
@@ -84,7 +87,7 @@ class ScriptedClient:
         self.under_way += 1
         try:
             if step.after is not None:
-                await step.after.wait()
+                await self._wait(step.after, call.timeout_s)
         except asyncio.CancelledError:
             self.given_up += 1
             raise
@@ -92,14 +95,27 @@ class ScriptedClient:
             self.under_way -= 1
         return _play(step, call)
 
+    async def _wait(self, event: asyncio.Event, timeout_s: float) -> None:
+        ends = [asyncio.create_task(one.wait()) for one in (event, self._end)]
+        try:
+            await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+        if self.closed:
+            raise PathError(Failure.UNREACHABLE, "The client was closed.")
+        if not event.is_set():
+            raise PathError(Failure.TIMEOUT, "No answer in the time of the call.")
+
     async def probe(self) -> Probe:
         """Return the next scripted probe, then good ones."""
         good = Probe(stages=(Stage(name="script", ok=True, ms=0.0),))
         return self._probes_left.popleft() if self._probes_left else good
 
     async def close(self) -> None:
-        """Refuse every further call."""
+        """End the calls that wait, refuse every further one."""
         self.closed = True
+        self._end.set()
 
     async def arrived(self, count: int = 1) -> None:
         """Return once `count` calls have arrived in all."""

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from botocore import exceptions as aws
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.parsers import ResponseParserError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing.core.values import Failure
+from routing.paths import bedrock_words
+from routing.paths.base import PathError
+
+
+def modelled() -> list[str]:
+    service = ServiceModel(Loader().load_service_model("bedrock-runtime", "service-2"), "x")
+    names = ("Converse", "ConverseStream", "CountTokens")
+    return sorted({shape.name for n in names for shape in service.operation_model(n).error_shapes})
+
+
+def client_error(code: str, status: int, **more: Any) -> aws.ClientError:
+    said: Any = {
+        "Error": {"Code": code, "Message": more.get("message", "no")},
+        "ResponseMetadata": {
+            "HTTPStatusCode": status,
+            "HTTPHeaders": {"retry-after": more.get("hint", "")},
+        },
+    }
+    return aws.ClientError(said, "Converse")
+
+
+@pytest.mark.parametrize("code", modelled())
+def test_every_error_of_the_service_model_is_known_by_name(code: str) -> None:
+    by_name = bedrock_words.translate(client_error(code, 599)).failure
+    assert by_name is bedrock_words.translate(client_error(code, 200)).failure
+    assert code in bedrock_words.translate(client_error(code, 599)).detail
+
+
+def test_the_service_model_names_what_was_expected() -> None:
+    assert {"ThrottlingException", "ModelErrorException", "ValidationException"} <= {*modelled()}
+
+
+@given(st.text(), st.integers(min_value=0, max_value=999), st.text())
+def test_every_answer_of_a_service_is_some_failure(code: str, status: int, said: str) -> None:
+    problem = bedrock_words.translate(client_error(code, status, message=said))
+    assert problem.failure in Failure
+    assert len(problem.detail) <= 300
+
+
+def test_a_refused_signature_is_not_quoted() -> None:
+    said = "The Canonical String should have been 'POST /model x-amz-security-token:abc'"
+    for code in ("InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature"):
+        problem = bedrock_words.translate(client_error(code, 403, message=said))
+        assert problem.detail == code
+
+
+def raised() -> list[Exception]:
+    """One of each error that botocore can raise."""
+    found: list[Exception] = []
+    for kind in vars(aws).values():
+        if not inspect.isclass(kind) or not issubclass(kind, aws.BotoCoreError):
+            continue
+        error = kind.__new__(kind)
+        Exception.__init__(error, getattr(kind, "fmt", "x").split("{")[0] or "x")
+        found.append(error)
+    return found
+
+
+@pytest.mark.parametrize("error", raised(), ids=lambda error: type(error).__name__)
+def test_every_error_of_botocore_is_some_failure(error: Exception) -> None:
+    assert bedrock_words.translate(error).failure in Failure
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "sent"),
+    [
+        (aws.NoCredentialsError(), Failure.REFUSED_CREDENTIALS, False),
+        (aws.ProfileNotFound(profile="x"), Failure.REFUSED_CREDENTIALS, False),
+        (aws.UnauthorizedSSOTokenError(), Failure.REFUSED_CREDENTIALS, False),
+        (aws.EndpointConnectionError(endpoint_url="x"), Failure.UNREACHABLE, False),
+        (aws.ReadTimeoutError(endpoint_url="x"), Failure.TIMEOUT, True),
+        (ResponseParserError("{secret"), Failure.PROTOCOL, True),
+        (ZeroDivisionError("x"), Failure.PROTOCOL, True),
+    ],
+)
+def test_what_botocore_raises_by_itself(error: Exception, failure: Failure, sent: bool) -> None:
+    problem = bedrock_words.translate(error)
+    assert (problem.failure, problem.sent) == (failure, sent)
+    assert "{secret" not in problem.detail
+
+
+def test_a_refused_parameter_is_named_without_its_value() -> None:
+    report = "Invalid length for parameter messages[0].content[0].text, value: private, valid: 1"
+    problem = bedrock_words.translate(aws.ParamValidationError(report=report))
+    assert (problem.failure, problem.sent) == (Failure.VALIDATION, False)
+    assert "private" not in problem.detail
+    assert "messages[0]" in problem.detail
+
+
+def test_our_own_errors_pass() -> None:
+    own = PathError(Failure.TRUNCATED, "x")
+    assert bedrock_words.translate(own) is own
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["output", "message", "content", "text", "stopReason", "usage", "x"]),
+            inner,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["output", "stopReason", "usage"]), json))
+def test_any_reply_is_an_answer_or_a_path_error(reply: dict[str, Any]) -> None:
+    try:
+        answer = bedrock_words.answer(reply, "m")
+    except PathError as error:
+        assert error.failure is Failure.PROTOCOL
+    else:
+        assert answer.text
+
+
+@pytest.mark.parametrize("count", [-1, 10**9, True, 1.5, "3", None])
+def test_a_count_that_measures_nothing_is_no_usage(count: object) -> None:
+    reply = {
+        "output": {"message": {"content": [{"text": "a"}, {"text": "b"}]}},
+        "stopReason": "end_turn",
+        "usage": {"inputTokens": count, "outputTokens": 1},
+    }
+    answer = bedrock_words.answer(reply, "m")
+    assert (answer.text, answer.usage) == ("ab", None)

@@ -1,0 +1,66 @@
+"""All clients of a path keep one contract: the real ones, and the one that stands in for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from routing.core.values import Failure, Path
+from routing.paths.scripted import ECHO, ScriptedClient, fails, waits
+from tests.verified_fakes import asked
+from tests.verified_fakes.contract import Contract, Subject
+from tests.verified_fakes.standin import StandIn
+from tests.verified_fakes.test_direct_bedrock_client import connect as to_bedrock
+from tests.verified_fakes.test_mcp_router import address
+from tests.verified_fakes.test_mcp_router import connect as to_mcp
+
+
+class TestScriptedClient(Contract):
+    @pytest.fixture
+    async def subject(self) -> AsyncIterator[Subject]:
+        async with asked.nothing_left():
+            client = ScriptedClient(path=Path.MCP)
+            yield Subject(
+                client=client,
+                path=Path.MCP,
+                hang=lambda: setattr(client, "otherwise", waits(asyncio.Event())),
+                fail=lambda: setattr(client, "otherwise", fails(Failure.PROVIDER)),
+                mend=lambda: setattr(client, "otherwise", ECHO),
+                arrived=lambda: len(client.calls),
+            )
+            await client.close()
+
+
+class TestDirectBedrockClient(Contract):
+    @pytest.fixture
+    async def subject(self, bedrock: StandIn) -> AsyncIterator[Subject]:
+        async with asked.nothing_left():
+            client, before = to_bedrock(bedrock.url), asked.mark(bedrock)
+            yield Subject(
+                client=client,
+                path=Path.DIRECT_BEDROCK,
+                hang=lambda: bedrock.fault(kind="hang"),
+                fail=lambda: bedrock.fault(kind="error"),
+                mend=lambda: bedrock.ask(do="clear"),
+                arrived=lambda: len(before.since("converse")),
+            )
+            await client.close()
+
+
+class TestMCPRouter(Contract):
+    @pytest.fixture
+    async def subject(self, mcp: StandIn) -> AsyncIterator[Subject]:
+        async with asked.nothing_left():
+            client, before = to_mcp(lambda: address(mcp)), asked.mark(mcp)
+            await client.probe()
+            yield Subject(
+                client=client,
+                path=Path.MCP,
+                hang=lambda: mcp.fault(kind="hang"),
+                fail=lambda: mcp.fault(kind="error"),
+                mend=lambda: mcp.ask(do="clear"),
+                arrived=lambda: len(before.since("tools/call")),
+            )
+            await client.close()
