@@ -67,13 +67,6 @@ class Journals:
                 return None
             time.sleep(LOOK_EVERY_S)
 
-    def requests(self, path: Path) -> Iterator[Mapping[str, Any]]:
-        """Yield what the stand-in of `path` wrote since the run began."""
-        since = self.since.isoformat(timespec="milliseconds")
-        for record in self._upstream(path):
-            if str(record.get("at", "")) >= since:
-                yield record
-
     def _records(self, claim: Claim) -> Iterator[Mapping[str, Any]]:
         if claim.journal is Journal.UPSTREAM and claim.path is not None:
             yield from self._upstream(claim.path)
