@@ -1,7 +1,7 @@
 """Settings, all of them. The environment may say HYBRIDOPS_HOME, HYBRIDOPS_PORT, HYBRIDOPS_URL,
 HYBRIDOPS_ENVIRONMENTS, HYBRIDOPS_ENVIRONMENT, HYBRIDOPS_EMBEDDED, HYBRIDOPS_SYNTHETIC,
-HYBRIDOPS_ALLOWED_HOSTS, HYBRIDOPS_SECRET_KEY, DATABASE_URL and REDIS_URL; anything it says that
-makes no sense stops the start with the mend.
+HYBRIDOPS_FIRST_DEPLOYMENT, HYBRIDOPS_ALLOWED_HOSTS, HYBRIDOPS_SECRET_KEY, DATABASE_URL and
+REDIS_URL; anything it says that makes no sense stops the start with the mend.
 """
 
 from __future__ import annotations
@@ -144,6 +144,8 @@ REDIS_URL = os.environ.get("REDIS_URL", "")
 HYBRIDOPS_EMBEDDED = read_switch("HYBRIDOPS_EMBEDDED", default=not os.environ.get("DATABASE_URL"))
 # Labelled traffic of our own on both paths; never beside real ones unless asked.
 HYBRIDOPS_SYNTHETIC = read_switch("HYBRIDOPS_SYNTHETIC", default=HYBRIDOPS_EMBEDDED)
+# A first run deploys to development once, for real, so that the page has something to show.
+HYBRIDOPS_FIRST_DEPLOYMENT = read_switch("HYBRIDOPS_FIRST_DEPLOYMENT", default=HYBRIDOPS_EMBEDDED)
 
 _public = urlsplit(HYBRIDOPS_URL)
 if _public.scheme not in ("http", "https") or not _public.hostname:

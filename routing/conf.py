@@ -18,5 +18,6 @@ def current() -> Settings:
         environments=tuple(EnvironmentName(e) for e in settings.HYBRIDOPS_ENVIRONMENTS),
         embedded=settings.HYBRIDOPS_EMBEDDED,
         synthetic=settings.HYBRIDOPS_SYNTHETIC,
+        first_deployment=settings.HYBRIDOPS_FIRST_DEPLOYMENT,
         sqlite=connection.vendor == "sqlite",
     )

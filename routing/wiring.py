@@ -21,7 +21,7 @@ from routing.core.errors import Broken
 from routing.core.flags import FlagName
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName, Health, Path, Role
-from routing.deployments import history
+from routing.deployments import first, history
 from routing.engine import Engine
 from routing.flags import snapshot as flags
 from routing.health import queries as judgements
@@ -30,6 +30,7 @@ from routing.loops import Loop
 from routing.matrix import queries as matrices
 
 _engine: Engine | None = None
+_starter: Actor | None = None  # who ran `serve`; the first deployment is theirs
 
 
 def now() -> datetime:
@@ -62,6 +63,8 @@ def first_run(*, by: Actor, now: datetime) -> list[people.Created]:
 
     Returns the accounts just made, with their passwords: nothing else ever shows them again.
     """
+    global _starter  # noqa: PLW0603 - told once, by the command that starts the server
+    _starter = by
     served = conf.current().environments
     ground.lay(by=by, now=now, environments=served, embedded=conf.current().embedded)
     guards.canary()
@@ -158,7 +161,19 @@ async def start() -> Sequence[tuple[str, Loop]]:
     )
     stream.bind(_engine.loop)
     await _engine.open()
-    return _engine.loops()
+    if _starter is None or not conf.current().first_deployment:
+        return _engine.loops()
+    return (*_engine.loops(), ("first-deployment", _deploy_first))
+
+
+async def _deploy_first() -> None:
+    """Deploy to development once, for real, in the name of whoever started the server first."""
+    async with loops.hand("first-deployment") as one:
+        if _starter is None or not await one.do(first.is_due):
+            return
+        await first.healthy(lambda: path_health(first.ENVIRONMENT))
+        version = settings.HYBRIDOPS_VERSION
+        await one.do(first.start, by=_starter, now=now(), code_version=version)
 
 
 async def stop() -> None:

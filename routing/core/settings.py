@@ -18,6 +18,7 @@ class Settings:
     embedded: bool
     sqlite: bool
     synthetic: bool = False
+    first_deployment: bool = False
     heartbeat_s: float = 2.0
     sqlite_poll_s: float = 0.25
     postgres_poll_s: float = 1.0

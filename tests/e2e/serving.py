@@ -46,7 +46,7 @@ def start(home: Path, **more: str) -> Server:
     port = _free_port()
     env = {name: value for name, value in os.environ.items() if not name.startswith("HYBRIDOPS_")}
     env |= {"HYBRIDOPS_HOME": str(home), "HYBRIDOPS_PORT": str(port), "HYBRIDOPS_SYNTHETIC": "0"}
-    env |= more
+    env |= {"HYBRIDOPS_FIRST_DEPLOYMENT": "0", **more}
     with (home / "serve.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "serve"],
