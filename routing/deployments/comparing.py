@@ -9,7 +9,8 @@ from datetime import datetime
 from routing.core.errors import NotFound
 from routing.core.values import EnvironmentName, TestStatus
 from routing.deployments import parsed, queries
-from routing.deployments.models import Deployment, DeploymentTest, Origin
+from routing.deployments.models import Deployment, DeploymentTest
+from routing.deployments.origins import Origin
 from routing.deployments.parsed import shown
 from routing.deployments.queries import Detail
 

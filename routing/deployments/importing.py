@@ -19,7 +19,8 @@ from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Verdict
 from routing.deployments import claims, document, findings, parsed, queries, store
 from routing.deployments.findings import Finding
-from routing.deployments.models import Deployment, DeploymentDocument, Origin
+from routing.deployments.models import Deployment, DeploymentDocument
+from routing.deployments.origins import Origin
 from routing.deployments.parsed import Format, Parsed
 from routing.fleet import queries as fleet
 

@@ -10,15 +10,16 @@ from django.db import models
 from routing.core.lifecycle import Stage
 from routing.core.values import Evidence, TestStatus, Verdict
 from routing.core.verdict import Mismatch, Suite
+from routing.deployments.origins import Origin
 from routing.deployments.parsed import Format
 
-
-class Origin(StrEnum):
-    """Where the facts of a deployment come from: only what ran here can be proven."""
-
-    RAN = "ran"
-    IMPORTED = "imported"
-    HISTORY = "history"
+__all__ = [
+    "Deployment",
+    "DeploymentDocument",
+    "DeploymentFinding",
+    "DeploymentTest",
+    "Origin",
+]
 
 
 def _known(name: str, column: str, words: type[StrEnum], *, blank: bool) -> models.CheckConstraint:

@@ -15,8 +15,8 @@ from routing.deployments.models import (
     DeploymentDocument,
     DeploymentFinding,
     DeploymentTest,
-    Origin,
 )
+from routing.deployments.origins import Origin
 from routing.deployments.parsed import Format, Parsed
 
 
