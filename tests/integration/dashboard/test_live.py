@@ -1,0 +1,404 @@
+"""The sockets: who is let in, what is pushed to whom, when they end, and what outlives a layer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from dashboard import consumers, fanout, hub, partials
+from dashboard.look import Look, Reader
+from dashboard.partials import without_ages
+from routing import stream, wiring
+from routing.access import people
+from routing.access import queries as access
+from routing.changes import change
+from routing.core.flags import FlagName
+from routing.core.values import EnvironmentName, Role
+from tests.integration.dashboard.conftest import SHELL, ClientOf
+from tests.integration.dashboard.sockets import ALL, Socket, cookie_of, running
+
+pytestmark = pytest.mark.django_db(transaction=True)
+DEV, STG, PROD = EnvironmentName
+IN_MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+DEAD_REDIS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": ["redis://127.0.0.1:1"]},
+    }
+}
+
+
+@pytest.fixture(autouse=True)
+def _layer(settings: Any) -> None:
+    settings.CHANNEL_LAYERS = IN_MEMORY
+
+
+def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `scene` while the hub runs."""
+
+    async def staged() -> None:
+        async with running():
+            await scene()
+
+    asyncio.run(staged())
+
+
+async def switch(on: bool, version: int) -> None:
+    """Change a flag as somebody else does: in a thread of its own."""
+
+    def work() -> None:
+        try:
+            change.apply(
+                by=SHELL,
+                now=wiring.now(),
+                environment=DEV,
+                sets=[change.SetFlag(flag=FlagName.CACHING, on=on, base_version=version)],
+                reason="seen from afar",
+                health=wiring.path_health(DEV),
+            )
+        finally:
+            connection.close()
+
+    await asyncio.to_thread(work)
+
+
+def is_off(html: str) -> bool:
+    _, _, rest = html.partition(f'data-flag="{FlagName.CACHING}"')
+    row, _, _ = rest.partition("</div>\n</div>")
+    return 'class="pill off"' in row
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"cookie": ""}, fanout.SIGNED_OUT),
+        ({"cookie": "p8000-session=made-up-by-somebody-else"}, fanout.SIGNED_OUT),
+        ({"environment": "production"}, fanout.NO_ROLE),
+        ({"environment": "nowhere"}, 4404),
+        ({"topics": ""}, fanout.UNWELCOME),
+        ({"topics": "flags_grid,secrets"}, fanout.UNWELCOME),
+        ({"topics": "flags_grid&topics=mcp_lane"}, fanout.UNWELCOME),
+        ({"origin": "http://127.0.0.1:8001"}, 1000),
+        ({"origin": "https://127.0.0.1:8000"}, 1000),
+        ({"origin": "http://evil.example"}, 1000),
+        ({"origin": ""}, 1000),
+    ],
+)
+def test_who_may_not_come_in_is_refused_before_the_handshake(
+    client_of: ClientOf, more: dict[str, str], code: int
+) -> None:
+    cookie = cookie_of(client_of("viewer", only=DEV))
+
+    async def scene() -> None:
+        assert await Socket(**{"cookie": cookie, **more}).open() == code
+        open_one = hub.current()
+        assert open_one is not None
+        assert open_one.listeners == ()
+
+    play(scene)
+
+
+def test_the_same_page_with_its_own_origin_and_role_comes_in(client_of: ClientOf) -> None:
+    """The control of the refusals: the same ask, right in every point."""
+    cookie = cookie_of(client_of("viewer", only=DEV))
+
+    async def scene() -> None:
+        socket = Socket(cookie)
+        assert await socket.open() is None
+        assert 'id="flags-grid"' in await socket.part("flags_grid")
+        await socket.leave()
+
+    play(scene)
+
+
+def test_nobody_is_let_in_while_the_hub_is_down(client_of: ClientOf) -> None:
+    cookie = cookie_of(client_of("viewer"))
+    assert asyncio.run(Socket(cookie).open()) == fanout.SLOW
+
+
+@pytest.mark.parametrize("role", ["viewer", "reviewer"])
+def test_each_part_is_the_same_included_fetched_and_pushed(client_of: ClientOf, role: str) -> None:
+    client = client_of(role)
+    cookie = cookie_of(client)
+    asyncio.run(switch(False, 1))
+    pages = {
+        "flags_grid": client.get("/e/development/flags/").content.decode(),
+        **dict.fromkeys(ALL.split(",")[:-1], client.get("/e/development/").content.decode()),
+    }
+    fetched = {
+        name: client.get(f"/e/development/partials/{name}/").content.decode() for name in pages
+    }
+
+    async def scene() -> None:
+        for name, html in fetched.items():
+            socket = Socket(cookie, topics=name)
+            assert await socket.open() is None
+            pushed = await socket.part(name)
+            assert without_ages(pushed).strip() == without_ages(html).strip()
+            await socket.leave()
+
+    play(scene)
+    for name, page in pages.items():
+        assert without_ages(fetched[name]).strip() in without_ages(page)
+
+
+def test_only_who_may_read_the_audit_trail_learns_who_and_why(client_of: ClientOf) -> None:
+    cookies = {role: cookie_of(client_of(role)) for role in ("viewer", "reviewer")}
+
+    async def scene() -> None:
+        sockets = {role: Socket(cookie, topics="change_feed") for role, cookie in cookies.items()}
+        for socket in sockets.values():
+            assert await socket.open() is None
+            await socket.part("change_feed")
+        await switch(False, 1)
+        viewer = await sockets["viewer"].part("change_feed")
+        reviewer = await sockets["reviewer"].part("change_feed")
+        assert str(FlagName.CACHING) in viewer
+        assert SHELL.name not in viewer
+        assert "seen from afar" not in viewer
+        assert "seen from afar" in reviewer
+        for socket in sockets.values():
+            await socket.leave()
+
+    play(scene)
+
+
+def test_a_change_made_elsewhere_is_pushed_at_once(client_of: ClientOf) -> None:
+    cookie = cookie_of(client_of("viewer"))
+
+    async def scene() -> None:
+        socket = Socket(cookie)
+        await socket.open()
+        assert not is_off(await socket.part("flags_grid"))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await switch(False, 1)
+        assert is_off(await socket.part("flags_grid"))
+        assert loop.time() - began < 1.5
+        await socket.leave()
+
+    play(scene)
+
+
+@pytest.mark.parametrize("layer", ["deaf", "dead redis"])
+def test_a_change_whose_announcement_is_lost_is_pushed_all_the_same(
+    client_of: ClientOf, monkeypatch: pytest.MonkeyPatch, settings: Any, layer: str
+) -> None:
+    if layer == "deaf":
+        monkeypatch.setattr(stream, "_send", lambda event: None)
+    else:
+        settings.CHANNEL_LAYERS = DEAD_REDIS
+    cookie = cookie_of(client_of("viewer"))
+
+    async def scene() -> None:
+        socket = Socket(cookie)
+        await socket.open()
+        assert not is_off(await socket.part("flags_grid"))
+        await switch(False, 1)
+        assert is_off(await socket.part("flags_grid"))
+        await socket.leave()
+
+    play(scene)
+
+
+def test_nothing_comes_without_announcement_and_without_poll(
+    client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control of the two above: with both taken away, the change is not seen."""
+    monkeypatch.setattr(stream, "_send", lambda event: None)
+    monkeypatch.setattr(hub, "POLL_S", 3600.0)
+    monkeypatch.setattr(hub, "VERSIONS_S", 3600.0)
+    monkeypatch.setattr(hub, "BEAT_S", 0.2)
+    cookie = cookie_of(client_of("viewer"))
+
+    async def scene() -> None:
+        socket = Socket(cookie)
+        await socket.open()
+        await socket.part("flags_grid")
+        await switch(False, 1)
+        for _ in range(6):
+            frame = await socket.until(lambda f: True)
+            assert (frame["topic"], frame["seqs"]) == (fanout.HEARTBEAT, {"flags_grid": 1})
+        await socket.leave()
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"text": '{"type":"live.changed"}'},
+        {"text": '{"action":"toggle"}'},
+        {"text": ""},
+        {"bytes": b"\xff\x00" * 2000},
+    ],
+)
+def test_a_client_that_speaks_is_sent_away(client_of: ClientOf, message: dict[str, Any]) -> None:
+    cookie = cookie_of(client_of("admin"))
+
+    async def scene() -> None:
+        socket = Socket(cookie)
+        await socket.open()
+        await socket.say(**message)
+        assert await socket.closed() == fanout.UNWELCOME
+        await socket.ended()
+        open_one = hub.current()
+        assert open_one is not None
+        assert open_one.listeners == ()
+
+    play(scene)
+
+
+def test_a_persons_sixth_page_is_not_live(client_of: ClientOf) -> None:
+    cookie = cookie_of(client_of("viewer"))
+
+    async def scene() -> None:
+        held = [Socket(cookie) for _ in range(fanout.PER_PERSON)]
+        for socket in held:
+            assert await socket.open() is None
+        sixth = Socket(cookie)
+        await sixth.open()
+        assert await sixth.closed() == fanout.UNWELCOME
+        await held[0].leave()
+        again = Socket(cookie)
+        await again.open()
+        await again.part("flags_grid")
+        for socket in (*held[1:], again):
+            await socket.leave()
+
+    play(scene)
+
+
+def viewer() -> int:
+    """Return the id of the only viewer."""
+    (row,) = access.people(DEV)
+    return row.user_id
+
+
+def sign_out(client: Client) -> None:
+    assert client.post("/sign-out/").status_code == 302
+
+
+def lose_role(client: Client) -> None:
+    del client
+    people.revoke(by=SHELL, now=wiring.now(), user_id=viewer(), environment=DEV)
+
+
+@pytest.mark.parametrize(
+    ("end", "code"), [(sign_out, fanout.SIGNED_OUT), (lose_role, fanout.NO_ROLE)]
+)
+def test_a_session_or_a_role_that_ends_takes_the_socket_along(
+    client_of: ClientOf, end: Callable[[Client], None], code: int
+) -> None:
+    client = client_of("viewer")
+    cookie = cookie_of(client)
+
+    def work() -> None:
+        try:
+            end(client)
+        finally:
+            connection.close()
+
+    async def scene() -> None:
+        socket = Socket(cookie)
+        await socket.open()
+        await socket.part("flags_grid")
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(work)
+        began = loop.time()
+        assert await socket.closed() == code
+        assert loop.time() - began < 5
+
+    play(scene)
+
+
+async def test_a_socket_that_takes_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "SEND_S", 0.01)
+    sent: list[dict[str, Any]] = []
+
+    async def full(message: Any) -> None:
+        if message["type"] == "websocket.send":
+            await asyncio.Event().wait()
+        sent.append(dict(message))
+
+    listener = fanout.Listener(
+        environment=DEV,
+        reader=Reader.EVERYONE,
+        topics=frozenset({"flags_grid"}),
+        person="user:1",
+        session="s",
+    )
+    listener.push("{}")
+    await consumers._write(full, listener)
+    assert [(m["type"], m["code"]) for m in sent] == [("websocket.close", fanout.SLOW)]
+
+
+def test_the_end_of_the_server_sends_its_pages_elsewhere(client_of: ClientOf) -> None:
+    cookie = cookie_of(client_of("viewer"))
+    sockets: list[Socket] = []
+
+    async def staged() -> None:
+        async with running():
+            sockets.append(Socket(cookie))
+            await sockets[0].open()
+            await sockets[0].part("flags_grid")
+        assert await sockets[0].closed() == fanout.RESTART
+
+    asyncio.run(staged())
+
+
+def test_a_part_that_cannot_be_rendered_does_not_stop_the_others(
+    client_of: ClientOf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    honest = partials.render
+
+    def render(name: str, look: Look) -> str:
+        if name == "mcp_lane":
+            raise ValueError("a fault of ours")
+        return honest(name, look)
+
+    monkeypatch.setattr(partials, "render", render)
+    cookie = cookie_of(client_of("viewer"))
+
+    async def scene() -> None:
+        socket = Socket(cookie, topics="flags_grid,mcp_lane")
+        await socket.open()
+        await socket.part("flags_grid")
+        await socket.leave()
+
+    play(scene)
+    assert "the live part mcp_lane of development cannot be rendered" in caplog.text
+
+
+def test_a_second_role_elsewhere_is_read_afresh(client_of: ClientOf) -> None:
+    """A viewer who becomes a reviewer is shown who and why without a new page."""
+    client = client_of("viewer")
+    cookie = cookie_of(client)
+
+    def promote() -> None:
+        try:
+            people.grant(
+                by=SHELL,
+                now=wiring.now(),
+                user_id=viewer(),
+                environment=DEV,
+                role=Role.REVIEWER,
+            )
+        finally:
+            connection.close()
+
+    async def scene() -> None:
+        await switch(False, 1)
+        socket = Socket(cookie, topics="change_feed")
+        await socket.open()
+        assert "seen from afar" not in await socket.part("change_feed")
+        await asyncio.to_thread(promote)
+        assert "seen from afar" in await socket.part("change_feed")
+        await socket.leave()
+
+    play(scene)
