@@ -191,6 +191,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "dashboard.views.errors.DatabaseAway",
 ]
 ROOT_URLCONF = "hybridops.urls"
 ASGI_APPLICATION = "hybridops.asgi.application"

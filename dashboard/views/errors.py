@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.deprecation import MiddlewareMixin
+
+log = logging.getLogger(__name__)
+AGAIN_S = 5
 
 
 def _page(request: HttpRequest, status: int, title: str, words: str) -> HttpResponse:
@@ -57,3 +64,21 @@ def failed(request: HttpRequest) -> HttpResponse:
         "It is not certain what was done. Reload the page to see what holds; "
         "give the request id to whoever looks into it.",
     )
+
+
+class DatabaseAway(MiddlewareMixin):
+    """Answers 503 in words where a view found the database busy or gone: no fault of the page."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, OperationalError | InterfaceError):
+            return None
+        response = _page(
+            request,
+            503,
+            "The database does not answer",
+            "It is busy or away; requests are routed all the same. Wait a moment, then reload the "
+            "page to see what holds before you try again.",
+        )
+        log.error("request %s: %s", getattr(request, "request_id", "unknown"), exception)
+        response["Retry-After"] = str(AGAIN_S)
+        return response
