@@ -47,6 +47,7 @@ def legs() -> list[Leg]:
             surroundings={"DATABASE_URL": needs.DATABASE_URL, "REDIS_URL": needs.REDIS_URL},
             missing=needs.postgresql() or needs.redis(),
         ),
+        Leg(name="chaos sample", places=("chaos",)),
         Leg(name="browser", places=("e2e",), missing=needs.chromium()),
     ]
 

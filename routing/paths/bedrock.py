@@ -35,7 +35,7 @@ PROBE_THREADS = 2
 MOST_WAITING = 256
 LATE_S = 0.15  # how much later than the thread the waiting side ends a call
 END_S = 2.0
-PROBE_S = 1.7  # each of the two stages
+PROBE_S = 3.5  # both stages together
 FORGET_S = 5.0
 BEARER = "AWS_BEARER_TOKEN_BEDROCK"  # Bedrock API keys; botocore prefers it to a signature
 # Two requests ask for a machine's own role; with botocore's second for each, 2 s would be over.
@@ -107,12 +107,13 @@ class DirectBedrockClient:
 
     async def probe(self) -> Probe:
         """Look for credentials, then count the tokens of one word: a call that costs nothing."""
-        stages = []
+        stages: list[Stage] = []
+        ends = time.monotonic() + PROBE_S
         for name, look in (("credentials", self._credentials), ("count_tokens", self._count)):
             began = time.monotonic()
             problem = ""
             try:
-                await self._run(look, PROBE_S)
+                await self._run(look, max(0.0, ends - time.monotonic()))
             except PathError as error:
                 problem = error.detail
             ms = (time.monotonic() - began) * 1000
