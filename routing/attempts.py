@@ -61,6 +61,11 @@ class Ask:
         """All that would be sent: the system prompt, then the messages."""
         return (self.system, *(m.text for m in self.messages))
 
+    @property
+    def size(self) -> int:
+        """How many characters that are."""
+        return sum(map(len, self.texts))
+
 
 @dataclass(slots=True)
 class Run:

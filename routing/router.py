@@ -34,7 +34,11 @@ from routing.decisions import record
 from routing.decisions.log import DecisionLog
 from routing.paths.base import Answer, PathClient
 
-__all__ = ["Ask", "IntelligentRouter", "Routed", "new_id"]
+__all__ = ["LARGE", "Ask", "IntelligentRouter", "Routed", "new_id"]
+
+# Characters: a look for personal data in more would hold up everybody else's requests (a
+# million take up to a second).
+LARGE = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +88,7 @@ class IntelligentRouter:
 
     def explain(self, ask: Ask) -> tuple[Decision, State]:
         """Return what `route` would promise for `ask` now; no call is made, nothing is booked."""
-        verdict, state = self._look(ask)
+        verdict, state = self._check(ask), self._state(ask)
         return decide(_request(ask, state, verdict.refusal, self._clock()), state), state
 
     async def route(self, ask: Ask) -> Routed:
@@ -93,7 +97,7 @@ class IntelligentRouter:
         Raises Unavailable when the record cannot be written; an emergency is then answered all
         the same and counted in a gap entry. A caller that is cancelled leaves a record too.
         """
-        run = self._begin(ask)
+        run = await self._begin(ask)
         try:
             await self._attempts.carry_out(run)
         except asyncio.CancelledError:
@@ -105,9 +109,13 @@ class IntelligentRouter:
         # Shielded: who goes away now must not keep the listeners from a record that is written.
         return await asyncio.shield(self._book(run))
 
-    def _begin(self, ask: Ask) -> Run:
+    async def _begin(self, ask: Ask) -> Run:
         began = time.monotonic()
-        verdict, state = self._look(ask)
+        if ask.size > LARGE:
+            verdict = await asyncio.to_thread(self._check, ask)
+        else:
+            verdict = self._check(ask)
+        state = self._state(ask)
         now = self._clock()
         request = _request(ask, state, verdict.refusal, now)
         decision = decide(request, state)
@@ -122,16 +130,18 @@ class IntelligentRouter:
             deadline=began + decision.row.budget_ms / 1000,
         )
 
-    def _look(self, ask: Ask) -> tuple[gate.Verdict, State]:
-        environment, tenant = ask.caller.environment, ask.caller.tenant
-        subject = f"{tenant}/{ask.subject}" if ask.subject else tenant
-        verdict = gate.check(
-            environment=environment,
+    def _check(self, ask: Ask) -> gate.Verdict:
+        return gate.check(
+            environment=ask.caller.environment,
             operation=ask.operation,
             texts=ask.texts,
             policy=self._policy,
         )
-        return verdict, self._situation(environment, subject)
+
+    def _state(self, ask: Ask) -> State:
+        tenant = ask.caller.tenant
+        subject = f"{tenant}/{ask.subject}" if ask.subject else tenant
+        return self._situation(ask.caller.environment, subject)
 
     async def _book_unanswered(self, run: Run, *, status: int) -> None:
         run.failure = run.failure or Failure.OUTCOME_UNKNOWN

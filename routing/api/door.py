@@ -35,7 +35,7 @@ from routing.core.errors import (
 from routing.core.rights import Right
 from routing.core.values import Action, Operation
 from routing.decisions.record import Caller
-from routing.router import Ask, IntelligentRouter
+from routing.router import LARGE, Ask, IntelligentRouter
 
 log = logging.getLogger(__name__)
 PREFIX = "/api/"
@@ -243,6 +243,8 @@ class Visit:
         if router is None:
             raise _not_running()
         if self.scope["path"] == EXPLAIN:
+            if ask.size > LARGE:
+                return replies.explained(ask, *await asyncio.to_thread(router.explain, ask))
             return replies.explained(ask, *router.explain(ask))
         return await self._routed(router, ask)
 

@@ -318,3 +318,16 @@ async def test_the_reason_says_why_the_answer_came_from_there(
     routed = await stage.router.route(ask(STANDARD))
     assert (routed.conclusion.reason, routed.conclusion.effective) == (reason, effective)
     assert stage.records()[0]["reason"] == str(reason)
+
+
+async def test_a_large_text_is_looked_at_beside_the_requests_of_others(stage: Stage) -> None:
+    done: list[str] = []
+
+    async def route(name: str, text: str) -> None:
+        asked = ask(STANDARD, messages=(Message(role="user", text=text),))
+        await stage.router.route(asked)
+        done.append(name)
+
+    large = asyncio.create_task(route("large", "someone@example.org " * 50_000))
+    await asyncio.gather(large, route("small", "How are we?"))
+    assert done == ["small", "large"]
