@@ -7,7 +7,7 @@ from typing import Any, cast
 from django.urls import URLPattern, path, register_converter
 
 from dashboard import consumers
-from dashboard.views import actions, deployments, overview, pages, support
+from dashboard.views import actions, deployments, operations, overview, pages, support
 from routing.core.flags import FlagName
 from routing.core.values import EnvironmentName
 
@@ -75,6 +75,15 @@ urlpatterns: list[URLPattern] = [
         "e/<environment:environment>/deployments/<deployment:deployment_id>/",
         deployments.detail,
         name="deployment",
+    ),
+    path("e/<environment:environment>/operations/", operations.page, name="operations"),
+    path(
+        "e/<environment:environment>/operations/deploy/", operations.start, name="operation-deploy"
+    ),
+    path(
+        "e/<environment:environment>/operations/<deployment:operation_id>/",
+        operations.detail,
+        name="operation",
     ),
     path("e/<environment:environment>/audit/", pages.audit, name="audit"),
     path("e/<environment:environment>/audit/<int:seq>/", pages.audit_entry, name="audit-entry"),

@@ -19,6 +19,7 @@ from routing.deployments.ledger_models import Kind, Operation
 from routing.fleet import queries as fleet
 
 NOT_CONFIGURED = "not_configured"
+ONE_ACTIVE = "one_active_operation"
 
 
 def start(
@@ -111,6 +112,13 @@ def told(operation: OperationRow) -> dict[str, Any]:
         "document": operation.result(pipeline.DOCUMENT).get("document"),
         "findings": findings,
     }
+
+
+def recent(environment: EnvironmentName, n: int = 10) -> tuple[OperationRow, ...]:
+    """Return the last `n` deployments that ran in `environment`, the newest first."""
+    rows = Operation.objects.filter(kind=str(Kind.DEPLOY), environment_id=str(environment))
+    ids = rows.order_by("-created_at").values_list("pk", flat=True)[:n]
+    return tuple(ledger.read(id) for id in ids)
 
 
 def _check(

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from routing import wiring
-from routing.core.errors import Unavailable
+from routing.core.errors import RuleBroken, Unavailable
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName
 from routing.deployments import deploy, ledger, worker
@@ -55,22 +55,45 @@ class Command(base.OperatorCommand):
         )
 
     def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> base.Result:
-        operation = deploy.start(
-            by=by,
-            now=now,
-            environment=EnvironmentName(options["environment"]),
-            code_version=settings.HYBRIDOPS_VERSION,
-            digest=options["release"],
-            reason=options["reason"],
-            typed_environment=options["typed_environment"],
-            restore_flags=options["restore_flags"],
-            adopt_flags=options["adopt_flags"],
-            confirmed=options["confirm"],
-        )
-        return deploy.told(self._await(operation, options["timeout"]))
+        deadline = time.monotonic() + options["timeout"]
+        operation = self._start(options, by, deadline)
+        return deploy.told(self._await(operation, options["timeout"], deadline))
 
-    def _await(self, operation: OperationRow, timeout_s: float) -> OperationRow:
-        deadline = time.monotonic() + timeout_s
+    def _start(self, options: Mapping[str, Any], by: Actor, deadline: float) -> OperationRow:
+        """Open the deployment, or wait for its turn while another one is under way."""
+        environment = EnvironmentName(options["environment"])
+        while True:
+            try:
+                return deploy.start(
+                    by=by,
+                    now=wiring.now(),
+                    environment=environment,
+                    code_version=settings.HYBRIDOPS_VERSION,
+                    digest=options["release"],
+                    reason=options["reason"],
+                    typed_environment=options["typed_environment"],
+                    restore_flags=options["restore_flags"],
+                    adopt_flags=options["adopt_flags"],
+                    confirmed=options["confirm"],
+                )
+            except RuleBroken as error:
+                busy = error.facts.get("rule") == deploy.ONE_ACTIVE
+                if not busy or not self._wait_for_turn(environment, deadline):
+                    raise
+
+    def _wait_for_turn(self, environment: EnvironmentName, deadline: float) -> bool:
+        """Wait until nothing is under way; False when that took too long."""
+        told = ""
+        while (busy := ledger.active(environment)) is not None:
+            if time.monotonic() > deadline:
+                return False
+            if busy.id != told:
+                told = busy.id
+                self.say(f"{busy.id} is under way ({busy.stage}); waiting until it ends.")
+            time.sleep(LOOK_EVERY_S)
+        return True
+
+    def _await(self, operation: OperationRow, timeout_s: float, deadline: float) -> OperationRow:
         stage = None
         while not operation.is_over:
             if operation.stage is not stage:
