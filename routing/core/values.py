@@ -205,6 +205,10 @@ class Action(StrEnum):
     DEPLOYMENT_JUDGED = "deployment.judged"
     DEPLOYMENT_CLOSED = "deployment.closed"
     DEPLOYMENT_CANCEL = "deployment.cancel"
+    ROLLBACK_PLAN = "rollback.plan"
+    ROLLBACK_REFUSED = "rollback.refused"
+    ROLLBACK_STEP = "rollback.step"
+    ROLLBACK_END = "rollback.end"
 
 
 class Outcome(StrEnum):
