@@ -81,7 +81,9 @@ def read_database(url: str, home: Path) -> dict[str, Any]:
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,  # the pool must not lend a connection that the server ended
-        "OPTIONS": {"pool": {"min_size": 1, "max_size": 10, "timeout": 5}}
+        # Each background loop keeps one; the rest is for pages. Who waits longer than 2 s for one
+        # waits for a database that is away, also at the end of the server.
+        "OPTIONS": {"pool": {"min_size": 1, "max_size": 20, "timeout": 2}}
         | dict(parse_qsl(parts.query)),
     }
 

@@ -50,6 +50,16 @@ def _let_go() -> None:
     connection.close()  # looked up here: each thread has a connection of its own
 
 
+def let_pool_go() -> None:
+    """Close the pool of PostgreSQL connections without waiting for what it still tries.
+
+    At the end of the process it would wait five seconds for a database that is away.
+    """
+    pool = getattr(connection, "pool", None)
+    if pool is not None:
+        pool.close(timeout=0)
+
+
 @asynccontextmanager
 async def hand(name: str) -> AsyncIterator[Hand]:
     """Lend a hand named `name` for the length of a loop."""

@@ -181,3 +181,4 @@ async def stop() -> None:
     stream.bind(None)
     if _engine is not None:
         await _engine.close()
+    loops.let_pool_go()
