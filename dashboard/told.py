@@ -14,6 +14,7 @@ from routing.core.flags import FlagName
 from routing.core.situation import Asked, Facts, began_after, sentence
 from routing.core.values import Breaker, Health, Operation, Path
 from routing.decisions.queries import Recent
+from routing.deployments import rollback
 
 
 def direct_bedrock_lane(look: Look) -> cards.Lane:
@@ -156,3 +157,9 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
     version = look.grid.versions.get(place, 0)
     behind = [p.name for p in look.processes if p.versions.get(f"flags:{place}", 0) < version]
     return cards.open_items(differing=differing, laggards=behind, environment=place)
+
+
+def rollback_run(look: Look) -> cards.RollbackRun | None:
+    """Return the last rollback of this environment with its steps."""
+    last = rollback.history(look.environment, 1)
+    return cards.rollback_run(last[0] if last else None)

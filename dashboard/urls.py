@@ -7,7 +7,7 @@ from typing import Any, cast
 from django.urls import URLPattern, path, register_converter
 
 from dashboard import consumers
-from dashboard.views import actions, deployments, operations, overview, pages, support
+from dashboard.views import actions, deployments, operations, overview, pages, rollback, support
 from routing.core.flags import FlagName
 from routing.core.values import EnvironmentName
 
@@ -76,6 +76,8 @@ urlpatterns: list[URLPattern] = [
         deployments.detail,
         name="deployment",
     ),
+    path("e/<environment:environment>/rollback/", rollback.page, name="rollback"),
+    path("e/<environment:environment>/rollback/start/", rollback.start, name="rollback-start"),
     path("e/<environment:environment>/operations/", operations.page, name="operations"),
     path(
         "e/<environment:environment>/operations/deploy/", operations.start, name="operation-deploy"

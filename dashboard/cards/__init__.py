@@ -25,6 +25,7 @@ from dashboard.cards.overview import (
     request_table,
     state_header,
 )
+from dashboard.cards.rollback import RollbackRun, rollback_run
 from dashboard.cards.wording import LONGEST_VALUE, absolute, ago, diff, flag_text
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "OpenItem",
     "RequestTable",
     "Review",
+    "RollbackRun",
     "StateHeader",
     "absolute",
     "ago",
@@ -56,5 +58,6 @@ __all__ = [
     "pretty",
     "request_table",
     "review",
+    "rollback_run",
     "state_header",
 ]

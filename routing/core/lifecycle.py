@@ -43,21 +43,29 @@ NEXT: Mapping[Stage, frozenset[Stage]] = {
     Stage.ROLLED_BACK: frozenset(),
 }
 
+# A rollback is an operation of its own. Cancelled means that nothing was written.
+ROLLBACK: Mapping[Stage, frozenset[Stage]] = {
+    Stage.PENDING: frozenset({Stage.ROLLING_BACK, Stage.CANCELLED}),
+    Stage.ROLLING_BACK: frozenset({Stage.ROLLED_BACK, Stage.CANCELLED}),
+}
+
 TERMINAL = frozenset(stage for stage, following in NEXT.items() if not following)
 # Nothing goes on by itself here, so the environment is free for another operation.
 AT_REST = TERMINAL | {Stage.CLOSED}
 
 
-def can_move(source: Stage, target: Stage) -> bool:
+def can_move(source: Stage, target: Stage, moves: Mapping[Stage, frozenset[Stage]] = NEXT) -> bool:
     """Tell whether a deployment in `source` may go to `target`."""
-    return target in NEXT[source]
+    return target in moves.get(source, frozenset())
 
 
-def check_move(source: Stage, target: Stage) -> None:
+def check_move(
+    source: Stage, target: Stage, moves: Mapping[Stage, frozenset[Stage]] = NEXT
+) -> None:
     """Raise RuleBroken, naming the moves that are legal, unless `source` may go to `target`."""
-    if can_move(source, target):
+    if can_move(source, target, moves):
         return
-    legal = [str(stage) for stage in Stage if stage in NEXT[source]]
+    legal = [str(stage) for stage in Stage if stage in moves.get(source, frozenset())]
     where = f"it may go to {' or '.join(legal)}" if legal else "it is over"
     raise RuleBroken(
         f"A deployment in {source} cannot go to {target}: {where}. "

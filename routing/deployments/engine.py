@@ -22,12 +22,13 @@ from routing.breakers.board import Board
 from routing.core.errors import HybridOpsError, Stale
 from routing.core.lifecycle import Stage
 from routing.core.rights import system_actor
-from routing.core.values import Action
+from routing.core.values import Action, EnvironmentName, Path
 from routing.deployments import crash, ledger
 from routing.deployments.ledger import OperationRow, StepRow
 from routing.deployments.pen import Pen
 from routing.fleet import leases
 from routing.fleet.leases import Lease
+from routing.health.store import Measured
 
 log = logging.getLogger(__name__)
 LEASE_S = 15.0
@@ -38,7 +39,9 @@ MOST_ATTEMPTS = 3
 class Tools:
     """What a runner has at hand. `process` is the serving process that it is, empty for a command.
 
-    `board` are that process's breakers, `tools_digest` what its MCP client last listed.
+    `board` are that process's breakers, `tools_digest` what its MCP client last listed. `look`
+    probes a path now; `ask` sends one prompt with a nonce to a path past the router, for a path
+    that our own flags keep closed, and returns its answer. None for a command.
     """
 
     clock: Callable[[], datetime]
@@ -48,6 +51,8 @@ class Tools:
     holder: str = ""
     board: Board | None = None
     tools_digest: Callable[[Any], str] = field(default=lambda environment: "")
+    look: Callable[[EnvironmentName, Path], Measured] | None = None
+    ask: Callable[[EnvironmentName, Path, str, str], str] | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     lease_s: float = LEASE_S
 
@@ -137,6 +142,8 @@ def _go(id: str, plan: Plan, tools: Tools, pen: Pen, held: Callable[[], bool]) -
     pen.begin(kind="server" if tools.process else "command", now=tools.clock())
     for spec in plan:
         operation = ledger.read(id)
+        if operation.is_over:  # a step may end it, such as a preflight that refuses
+            return
         step = next(one for one in operation.steps if one.name == spec.name)
         if step.ended_at is not None:
             continue

@@ -20,6 +20,11 @@ from routing.core.values import Action, ActorKind, EnvironmentName, Outcome, Rol
 from routing.deployments.ledger_models import Kind, Operation, Step, StepState
 
 TOPIC = "deployments"
+_OF_A_ROLLBACK: Mapping[Action, Action] = {
+    Action.DEPLOYMENT_CREATE: Action.ROLLBACK_PLAN,
+    Action.DEPLOYMENT_STEP: Action.ROLLBACK_STEP,
+    Action.DEPLOYMENT_CANCEL: Action.ROLLBACK_REFUSED,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +195,13 @@ def last(
     return _row(newest) if newest else None
 
 
+def newest(kind: Kind, environment: EnvironmentName, n: int) -> tuple[OperationRow, ...]:
+    """Return the last `n` operations of `kind` in `environment`, the newest first."""
+    found = Operation.objects.filter(kind=str(kind), environment_id=str(environment))
+    rows = found.order_by("-created_at").prefetch_related("steps")[:n]
+    return tuple(_row(one) for one in rows)
+
+
 def cancel(id: str) -> bool:
     """Ask for an operation that has not begun to be left; return whether it was asked in time."""
     rows = Operation.objects.filter(pk=id, stage=str(Stage.PENDING), ended_at=None)
@@ -207,10 +219,11 @@ def book(
     facts: Mapping[str, chain.Json] | None = None,
 ) -> None:
     """Book what became of an operation, in the caller's transaction."""
+    rollback = found.kind == Kind.ROLLBACK
     trail.record(
         by=by,
         now=now,
-        action=action,
+        action=_OF_A_ROLLBACK.get(action, action) if rollback else action,
         environment=EnvironmentName(found.environment_id),
         object_type=found.kind,
         object_id=found.id,

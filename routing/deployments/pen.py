@@ -16,7 +16,7 @@ from routing.core.lifecycle import Stage
 from routing.core.rights import Actor
 from routing.core.values import Action, EnvironmentName, Outcome, Verdict
 from routing.deployments.ledger import TOPIC, StepRow, book
-from routing.deployments.ledger_models import Operation, Step, StepState
+from routing.deployments.ledger_models import Kind, Operation, Step, StepState
 from routing.deployments.models import Deployment
 from routing.fleet import leases
 from routing.fleet.leases import Lease
@@ -127,20 +127,31 @@ class Pen:
                 facts={"verdict": str(verdict), "reasons": list(reasons)},
             )
 
-    def end(self, *, now: datetime, stage: Stage, action: Action) -> None:
+    def end(
+        self,
+        *,
+        now: datetime,
+        stage: Stage,
+        action: Action,
+        outcome: Outcome = Outcome.DONE,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
         """Close the operation, booked: its environment is free for another one."""
         with transaction.atomic():
             self.check()
             self._move(stage)
             Operation.objects.filter(pk=self.operation).update(ended_at=now, wake_at=None)
             found = Operation.objects.get(pk=self.operation)
-            book(found, action, by=self.by, now=now, facts={"verdict": found.verdict})
+            said = facts or {"verdict": found.verdict}
+            book(found, action, by=self.by, now=now, outcome=outcome, facts=said)
             stream.announce(TOPIC, EnvironmentName(found.environment_id))
 
     def _move(self, stage: Stage) -> None:
-        present = Stage(Operation.objects.values_list("stage", flat=True).get(pk=self.operation))
-        if present is not stage:
-            lifecycle.check_move(present, stage)
+        rows = Operation.objects.values_list("stage", "kind")
+        present, kind = rows.get(pk=self.operation)
+        if present != stage:
+            moves = lifecycle.ROLLBACK if kind == Kind.ROLLBACK else lifecycle.NEXT
+            lifecycle.check_move(Stage(present), stage, moves)
             Operation.objects.filter(pk=self.operation).update(stage=str(stage))
             Deployment.objects.filter(pk=self.operation).update(stage=str(stage))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from django.db import connection
 
 from routing.core.values import EnvironmentName
-from routing.deployments import engine, ledger, pipeline
+from routing.deployments import engine, ledger, pipeline, reverting
 from routing.deployments.engine import Plan, Tools
 from routing.deployments.ledger import OperationRow
 from routing.deployments.ledger_models import Kind
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 EVERY_S = 0.5
 END_WITHIN_S = 3.0
 
-PLANS: Mapping[Kind, Plan] = {Kind.DEPLOY: pipeline.PLAN}
+PLANS: Mapping[Kind, Plan] = {Kind.DEPLOY: pipeline.PLAN, Kind.ROLLBACK: reverting.PLAN}
 
 
 def run(operation: OperationRow, tools: Tools) -> OperationRow:

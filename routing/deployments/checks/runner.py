@@ -69,7 +69,11 @@ class Bench:
 
 def suite(which: Suite, bench: Bench) -> list[TestResult]:
     """Return the results of one suite; without a serving process each is skipped."""
-    checks = SUITES[which]
+    return given(which, SUITES[which], bench)
+
+
+def given(which: Suite, checks: Mapping[str, Check], bench: Bench) -> list[TestResult]:
+    """Return the results of `checks`, as those of the suite `which`."""
     if not bench.hold.tools.process:
         return [_skipped(which, name, NO_SERVER) for name in checks]
     try:

@@ -38,6 +38,8 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("audit", "GET"): (HERE, (SIGN_IN, 403, 200, 200, 200, 404)),
     ("audit-entry", "GET"): (HERE | {"seq": 1}, (SIGN_IN, 403, 200, 200, 200, 404)),
     ("audit-verify", "POST"): (HERE, (SIGN_IN, 403, 200, 403, 200, 404)),
+    ("rollback", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
+    ("rollback-start", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 422, 404)),
     ("support", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("support-activate", "POST"): (HERE, (SIGN_IN, 403, 403, 422, 422, 404)),
     ("support-deactivate", "POST"): (HERE, (SIGN_IN, 403, 403, 409, 409, 404)),
@@ -46,6 +48,7 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
 }
 BODIES = {
     ("flag-set", "POST"): {"to": "off", "base_version": "1", "confirmed": "true"},
+    ("rollback-start", "POST"): {"target": "mcp_only", "digest": "0" * 64},
     ("support-activate", "POST"): {"reason": "its flag is off"},
 }
 QUERIES = {("flag-set", "GET"): "?to=off"}
