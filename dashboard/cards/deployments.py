@@ -26,6 +26,12 @@ SHAPED: Mapping[str, str] = {
     Stored.UNCHANGED: "off",
     Stored.REFUSED: "refused",
 }
+_ENDED: Mapping[Verdict | None, str] = {
+    Verdict.SUCCEEDED: "succeeded",
+    Verdict.FAILED: "failed",
+    Verdict.INCONCLUSIVE: "proves nothing either way",
+    None: "is not judged yet",
+}
 FORMATS = {"md": "Markdown", "json": "JSON"}
 
 
@@ -168,9 +174,8 @@ def deployments_summary(rows: Sequence[DeploymentRow], environment: str, now: da
     """Say in one sentence how the newest deployment stands."""
     if not rows:
         return f"No deployment is known in {environment}"
-    newest = rows[0]
-    amounts = f"amounts to {newest.derived}" if newest.derived else "is not judged yet"
-    return f"The newest deployment in {environment}, {ago(newest.at, now)}, {amounts}"
+    ended = _ENDED[rows[0].derived]
+    return f"The newest deployment in {environment} {ended}, {ago(rows[0].at, now)}"
 
 
 def deployment_card(detail: Detail, names: Mapping[str, str]) -> DeploymentCard:

@@ -95,7 +95,7 @@ def first_bad(check: str, *, environment: EnvironmentName) -> FirstBad:
 
 
 def first_bads(*, environment: EnvironmentName) -> tuple[FirstBad, ...]:
-    """Return where each test went bad over the last 500 deployments of `environment`.
+    """Return where each test went bad over the last 500 deployments, failing ones first.
 
     A run that is known both from history and from its document counts once. Skipped results are
     left out: they say neither good nor bad.
@@ -108,7 +108,8 @@ def first_bads(*, environment: EnvironmentName) -> tuple[FirstBad, ...]:
     for name, status, deployment_id in named:
         if status != TestStatus.SKIP:
             results.setdefault(name, {})[places[deployment_id]] = TestStatus(status)
-    return tuple(_first_bad(name, found, series) for name, found in results.items())
+    bads = (_first_bad(name, found, series) for name, found in results.items())
+    return tuple(sorted(bads, key=lambda bad: (bad.since is None, -bad.failed)))
 
 
 def _first_bad(check: str, found: Mapping[int, TestStatus], series: Sequence[Run]) -> FirstBad:
