@@ -21,6 +21,7 @@ class Printed:
 
 
 DEV = ("--environment", "development")
+STG = ("--environment", "staging")
 REFUSED = {
     "error": "the code of the refusal",
     "message": "what was wrong and what to do next",
@@ -86,6 +87,16 @@ RUNNING = {
 _SUPPORT_FLAG = ("--flag", "ENABLE_BEDROCK_SUPPORT_MODE")
 _WHY = ("--reason", "an example")
 
+PLANNED = {
+    "ok": "whether it ended verified; of a plan: whether it may be confirmed",
+    "plan": "digest, steps with before and after, effects",
+    "steps": "name, state and result of each step",
+    "end": "verified, unverified, compensated or needs_human; null while it goes on",
+    "reasons": "why it ended so",
+    "timings": "in milliseconds, from the decision on",
+    "refused": "the rule that refuses the target, or null",
+    "alternatives": "what else could be rolled back to",
+}
 IMPORTED = {
     "file": "as it was named",
     "deployment_id": "as the document says",
@@ -117,6 +128,24 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
                 "errors": "in words",
                 "document": "the file that was written, or null",
                 "findings": "code and message",
+            },
+        ),
+    ),
+    "roll_back": (
+        Printed(
+            when="--plan-only: one object",
+            ask=(*STG, "--target", "mcp_only", "--plan-only"),
+            keys=PLANNED,
+        ),
+        Printed(
+            when="one object, when it is over",
+            ask=(*STG, "--target", "mcp_only", "--yes", "--reason", "an example"),
+            keys={
+                **PLANNED,
+                "rollback_id": "its name",
+                "environment": "where",
+                "level": "1: flags",
+                "target": "mcp_only or direct_only",
             },
         ),
     ),

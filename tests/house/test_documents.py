@@ -28,11 +28,13 @@ def places(text: str) -> list[tuple[str, str]]:
 
 
 def defined(source: str) -> set[str]:
-    """Return the functions, classes and methods of a module, methods as `Class.method`."""
+    """Return what a module defines: functions, classes, constants, and `Class.method`."""
     found = set()
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
         if isinstance(node, ast.ClassDef):
             within = (
                 n for n in node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
