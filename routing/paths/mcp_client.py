@@ -56,6 +56,7 @@ class Held:
             failure = Failure.TIMEOUT if sent else Failure.UNREACHABLE
             raise PathError(failure, text, sent=sent) from None
         finally:
+            exchange.give_up()
             self._calls -= 1
             self._rest()
 

@@ -65,6 +65,15 @@ class Exchange:
     acts: bool = False
     problem: PathError | None = None
     answered: bool = False
+    timer: asyncio.Timeout | None = None
+
+    def give_up(self) -> None:
+        """End the request on the wire: nobody waits for it any more.
+
+        The SDK does so only under the newest protocol; else the request would outlive its caller.
+        """
+        if self.timer is not None:
+            self.timer.reschedule(asyncio.get_running_loop().time())
 
     def left_s(self) -> float:
         """Return the seconds left, at least 0."""
@@ -119,7 +128,7 @@ class OneAnswer(httpx2.AsyncBaseTransport):
         _check_outage(message, exchange)
         begun = False
         try:
-            async with asyncio.timeout(exchange.left_s()):
+            async with asyncio.timeout(exchange.left_s()) as exchange.timer:
                 response = await self._inner.handle_async_request(request)
                 begun = True
                 try:
@@ -130,6 +139,8 @@ class OneAnswer(httpx2.AsyncBaseTransport):
             raise PathError(Failure.TIMEOUT, "No answer in the time of the call.") from None
         except httpx2.TransportError as error:
             raise _lost(error, exchange, begun=begun) from error
+        finally:
+            exchange.timer = None
 
     async def _on_the_side(
         self, request: httpx2.Request, message: Mapping[str, Any]

@@ -13,6 +13,7 @@ from typing import Any
 
 from routing.core.values import EnvironmentName, Operation
 from routing.paths.base import Answer, Call, Message, PathClient, PathError
+from tests.verified_fakes import standin
 from tests.verified_fakes.standin import StandIn
 
 LATE_S = 0.3  # how far beyond its time a call may end
@@ -73,7 +74,7 @@ def read(stand_in: StandIn) -> list[dict[str, Any]]:
     file = stand_in.home / "run" / "journal" / f"development-{PATHS[stand_in.name]}.jsonl"
     if not file.exists():
         return []
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    return [json.loads(line) for line in standin.whole_lines(file)]
 
 
 def ended(stand_in: StandIn) -> set[str]:

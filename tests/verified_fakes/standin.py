@@ -39,7 +39,7 @@ class StandIn:
     def journal(self, environment: str = "development") -> list[dict[str, Any]]:
         path = {"bedrock": "direct_bedrock", "mcp": "mcp"}[self.name]
         file = self.home / "run" / "journal" / f"{environment}-{path}.jsonl"
-        return [json.loads(entry) for entry in file.read_text().splitlines()]
+        return [json.loads(entry) for entry in whole_lines(file)]
 
     def last(self) -> dict[str, Any]:
         """The newest line about the end of a request, once every request has one.
@@ -52,6 +52,11 @@ class StandIn:
             if events.count("ended") == events.count("arrived"):
                 return [entry for entry in self.journal() if entry["event"] == "ended"][-1]
             assert time.monotonic() < deadline, "a request never ended"
+
+
+def whole_lines(file: Path) -> list[str]:
+    """Return the lines of a file that somebody writes to, without one that is half written."""
+    return file.read_text().rpartition("\n")[0].splitlines()
 
 
 def spawn(name: str, home: Path, *arguments: str) -> subprocess.Popen[bytes]:

@@ -204,8 +204,9 @@ async def test_hanging_calls_do_not_pile_up_threads(
 
 
 async def test_a_call_without_a_thread_says_so_and_was_not_sent(
-    client: DirectBedrockClient, bedrock: StandIn
+    client: DirectBedrockClient, bedrock: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ours, "MOST_WAITING", 5)
     await client.call(call())
     bedrock.fault(kind="hang")
     before = asked.mark(bedrock)
@@ -213,6 +214,12 @@ async def test_a_call_without_a_thread_says_so_and_was_not_sent(
     await until(lambda: len(before.since()) == ours.THREADS)
     problem = await failed(client, timeout_s=0.2)
     assert (problem.failure, problem.sent) == (Failure.QUEUE_FULL, False)
+    waiting = [asyncio.create_task(client.call(call(timeout_s=30))) for _ in range(5)]
+    await asked.turn()
+    began = time.monotonic()
+    assert (await failed(client, timeout_s=30)).failure is Failure.QUEUE_FULL
+    assert time.monotonic() - began < 0.2  # the line is full: nobody waits at its end
+    held += waiting
     for task in held:
         task.cancel()
     await asyncio.gather(*held, return_exceptions=True)

@@ -366,6 +366,19 @@ async def test_a_server_that_greets_no_one_is_unreachable_in_time(
     assert not server.of("tools/call")
 
 
+@pytest.mark.parametrize(
+    "behave", [hostile.saying(reply(401)), hostile.saying(reply(429)), hostile.cut, hostile.reset]
+)
+async def test_an_outage_at_the_greeting_is_no_word_about_the_protocol(
+    client: MCPRouter, server: Server, behave: Behave
+) -> None:
+    server.behave = hostile.modern(server_discover=behave, initialize=hostile.hanging())
+    assert (await failed(client, timeout_s=3)).sent is False
+    assert not server.of("initialize")
+    server.behave = hostile.modern()
+    assert (await client.call(call())).text == "well"
+
+
 async def test_cookies_and_sessions_that_nobody_asked_for_are_not_kept(
     client: MCPRouter, server: Server
 ) -> None:

@@ -118,13 +118,13 @@ async def test_a_session_that_is_lost_again_is_not_chased() -> None:
 
 
 class Silent(Legacy):
-    """Answers neither tool calls nor what is said on the side, while `silent`."""
+    """Says nothing to requests of the kinds in `silent`."""
 
-    silent: bool = False
+    silent: tuple[str, ...] = ()
     hangs: bool = True
 
     async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> None:
-        if self.silent and request.kind in {"tools/call", "notifications/cancelled"}:
+        if request.kind in self.silent:
             await hostile.never()
         await super().__call__(request, writer)
 
@@ -135,7 +135,7 @@ async def test_a_cancellation_that_hangs_holds_up_no_other_call() -> None:
     async with asked.nothing_left(), hostile.serving(silent) as server:
         client = connect(lambda: server.url)
         await client.call(call())
-        silent.silent = True
+        silent.silent = ("tools/call", "notifications/cancelled")
         task = asyncio.create_task(client.call(call(timeout_s=30)))
         await until(lambda: len(server.of("tools/call")) == 2)
         began = time.monotonic()
@@ -145,10 +145,27 @@ async def test_a_cancellation_that_hangs_holds_up_no_other_call() -> None:
         assert time.monotonic() - began < 0.3
         await until(lambda: len(server.of("notifications/cancelled")) == 1)
         assert (await failed(client, timeout_s=0.5)).failure is Failure.TIMEOUT
-        silent.silent = False
+        silent.silent = ()
         began = time.monotonic()
         assert (await client.call(call())).text == "well, s1"
         assert time.monotonic() - began < 0.3
+        await client.close()
+
+
+async def test_nothing_is_left_of_a_call_that_nobody_waits_for() -> None:
+    """Under the older protocol the SDK lets a request go on that was given up."""
+    silent = Silent()
+    async with asked.nothing_left(), hostile.serving(silent) as server:
+        client = connect(lambda: server.url)
+        await client.call(call())
+        silent.silent = ("tools/call",)
+        assert (await failed(client, timeout_s=0.3)).failure is Failure.TIMEOUT
+        await until(server.gone.is_set, within_s=1)
+        server.gone.clear()
+        task = asyncio.create_task(client.call(call(timeout_s=30)))
+        await until(lambda: len(server.of("tools/call")) == 3)
+        task.cancel()
+        await until(server.gone.is_set, within_s=1)
         await client.close()
 
 
