@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from dashboard.cards.deployments import SHAPED, Mark
+from routing.core.lifecycle import StepState
 from routing.core.values import Verdict
 from routing.deployments.ledger import OperationRow, StepRow
-from routing.deployments.ledger_models import StepState
 
 NAMES: Mapping[str, str] = {
     "components": "Component deployment",

@@ -9,6 +9,21 @@ from routing.core.errors import RuleBroken
 from routing.core.values import Verdict
 
 
+class Kind(StrEnum):
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+
+
+class StepState(StrEnum):
+    """`waiting` is a step that began and looks again later; `failed` is done, with a bad end."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+
+
 class Stage(StrEnum):
     """Where a deployment stands; in the order of a run without a rollback."""
 

@@ -10,12 +10,13 @@ from routing.audit import ledger as trail
 from routing.changes import reasons
 from routing.core import rights
 from routing.core.errors import Invalid, RuleBroken
+from routing.core.lifecycle import Kind
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Verdict
 from routing.core.verdict import Suite
 from routing.deployments import ledger, pipeline, record, release
 from routing.deployments.ledger import OperationRow, Wanted
-from routing.deployments.ledger_models import Kind, Operation
+from routing.deployments.ledger_models import Operation
 from routing.fleet import queries as fleet
 
 NOT_CONFIGURED = "not_configured"

@@ -14,10 +14,10 @@ from routing import stream
 from routing.audit import ledger as trail
 from routing.core import chain
 from routing.core.errors import NotFound, RuleBroken
-from routing.core.lifecycle import Stage
+from routing.core.lifecycle import Kind, Stage, StepState
 from routing.core.rights import Actor
 from routing.core.values import Action, ActorKind, EnvironmentName, Outcome, Role, Verdict
-from routing.deployments.ledger_models import Kind, Operation, Step, StepState
+from routing.deployments.ledger_models import Operation, Step
 
 TOPIC = "deployments"
 _OF_A_ROLLBACK: Mapping[Action, Action] = {

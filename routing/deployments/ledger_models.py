@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import ClassVar
 
 from django.db import models
 
-from routing.core.lifecycle import Stage
+from routing.core.lifecycle import Kind, Stage, StepState
 from routing.core.values import Verdict
-
-
-class Kind(StrEnum):
-    DEPLOY = "deploy"
-    ROLLBACK = "rollback"
-
-
-class StepState(StrEnum):
-    """`waiting` is a step that began and looks again later; `failed` is done, with a bad end."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    WAITING = "waiting"
-    DONE = "done"
-    FAILED = "failed"
 
 
 class Release(models.Model):

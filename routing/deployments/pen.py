@@ -12,11 +12,11 @@ from django.db.models import F
 
 from routing import stream
 from routing.core import lifecycle
-from routing.core.lifecycle import Stage
+from routing.core.lifecycle import Kind, Stage, StepState
 from routing.core.rights import Actor
 from routing.core.values import Action, EnvironmentName, Outcome, Verdict
 from routing.deployments.ledger import TOPIC, StepRow, book
-from routing.deployments.ledger_models import Kind, Operation, Step, StepState
+from routing.deployments.ledger_models import Operation, Step
 from routing.deployments.models import Deployment
 from routing.fleet import leases
 from routing.fleet.leases import Lease

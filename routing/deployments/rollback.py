@@ -11,12 +11,13 @@ from routing.changes import reasons
 from routing.core import rights, rollback
 from routing.core.errors import Invalid, NotFound, RuleBroken, Stale
 from routing.core.flags import FlagName
+from routing.core.lifecycle import Kind
 from routing.core.rights import Actor, Right
 from routing.core.rollback import PATH, Plan, Target
 from routing.core.values import Action, EnvironmentName, Health
 from routing.deployments import ledger, proving, reverting
 from routing.deployments.ledger import OperationRow, Wanted
-from routing.deployments.ledger_models import Kind, Operation
+from routing.deployments.ledger_models import Operation
 from routing.health import queries as health
 from routing.matrix import store as matrices
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from django.db import connection
 
+from routing.core.lifecycle import Kind
 from routing.core.values import EnvironmentName
 from routing.deployments import engine, ledger, pipeline, reverting
 from routing.deployments.engine import Plan, Tools
 from routing.deployments.ledger import OperationRow
-from routing.deployments.ledger_models import Kind
 
 log = logging.getLogger(__name__)
 EVERY_S = 0.5

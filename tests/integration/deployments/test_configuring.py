@@ -7,11 +7,10 @@ from pathlib import Path as Folder
 import pytest
 
 from routing.core.flags import FlagName
-from routing.core.lifecycle import Stage
+from routing.core.lifecycle import Stage, StepState
 from routing.core.values import EnvironmentName, TestStatus, Verdict
 from routing.deployments import configure, deploy
 from routing.deployments.ledger import OperationRow
-from routing.deployments.ledger_models import StepState
 from routing.deployments.models import Deployment, DeploymentFinding
 from tests.integration.deployments import bed
 
