@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 from asgiref.testing import ApplicationCommunicator
 from django.conf import settings
+from django.db import connection
 from django.test import Client
 
 from dashboard import hub
 from hybridops import asgi
-from routing import stream
+from routing import stream, wiring
+from routing.changes import change
+from routing.core.flags import FlagName
+from routing.core.values import EnvironmentName
+from tests.integration.dashboard.conftest import SHELL
 
 _communicator: Any = ApplicationCommunicator
+DEV = EnvironmentName.DEVELOPMENT
+IN_MEMORY = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 ORIGIN = "http://127.0.0.1:8000"
 ALL = "state_header,direct_bedrock_lane,mcp_lane,request_table,change_feed,open_items,flags_grid"
 WITHIN_S = 10.0
@@ -36,6 +43,35 @@ async def running() -> AsyncIterator[None]:
         keeping.cancel()
         await asyncio.wait({keeping})
         stream.bind(None)
+
+
+def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `scene` while the hub runs."""
+
+    async def staged() -> None:
+        async with running():
+            await scene()
+
+    asyncio.run(staged())
+
+
+async def switch(on: bool, version: int) -> None:
+    """Change a flag as somebody else does: in a thread of its own."""
+
+    def work() -> None:
+        try:
+            change.apply(
+                by=SHELL,
+                now=wiring.now(),
+                environment=DEV,
+                sets=[change.SetFlag(flag=FlagName.CACHING, on=on, base_version=version)],
+                reason="seen from afar",
+                health=wiring.path_health(DEV),
+            )
+        finally:
+            connection.close()
+
+    await asyncio.to_thread(work)
 
 
 def cookie_of(client: Client) -> str:

@@ -25,6 +25,7 @@ from routing.core.rights import Actor
 from routing.core.values import ActorKind, Breaker, EnvironmentName, Health, Path, Role
 from routing.flags import snapshot as flags
 from routing.fleet import leases
+from routing.health import snapshot as health
 from routing.health import store
 from routing.health.traffic import Figures
 from routing.matrix import queries as matrices
@@ -74,6 +75,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         )
 
     monkeypatch.setattr(wiring, "situation", situation)
+    monkeypatch.setattr(health, "_judged", {})  # what a command reads, it remembers for 15 s
     yield
     flags.refresh()
 
