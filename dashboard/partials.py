@@ -94,6 +94,11 @@ PARTIALS: Mapping[str, Partial] = {
         facts=lambda look: {"open_items": told.open_items(look), "environment": look.environment},
         hears=_IN_FORCE,
     ),
+    "rollback_targets": Partial(
+        template="dashboard/_rollback_targets.html",
+        facts=lambda look: {"targets": told.rollback_targets(look), "now": look.now},
+        hears=frozenset({"flags", "matrix", "health"}),
+    ),
     "rollback_run": Partial(
         template="dashboard/_rollback_run.html",
         facts=lambda look: {"run": told.rollback_run(look), "now": look.now},

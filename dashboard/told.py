@@ -10,7 +10,9 @@ from dashboard.cards import lanes, overview
 from dashboard.look import Look, Reader
 from routing import wiring
 from routing.audit.queries import EntryRow
+from routing.core.errors import NotFound
 from routing.core.flags import FlagName
+from routing.core.rollback import Target
 from routing.core.situation import Asked, Facts, began_after, sentence
 from routing.core.values import Breaker, Health, Operation, Path
 from routing.decisions.queries import Recent
@@ -163,3 +165,15 @@ def rollback_run(look: Look) -> cards.RollbackRun | None:
     """Return the last rollback of this environment with its steps."""
     last = rollback.history(look.environment, 1)
     return cards.rollback_run(last[0] if last else None)
+
+
+def rollback_targets(look: Look) -> tuple[cards.TargetCard, ...]:
+    """Return both targets of a rollback; none before flags are laid."""
+    try:
+        plans = [
+            rollback.make_plan(now=look.now, environment=look.environment, target=target)
+            for target in Target
+        ]
+    except NotFound:
+        return ()
+    return cards.rollback_targets(plans, look.now)

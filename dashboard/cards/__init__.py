@@ -25,7 +25,12 @@ from dashboard.cards.overview import (
     request_table,
     state_header,
 )
-from dashboard.cards.rollback import RollbackRun, rollback_run
+from dashboard.cards.rollback import (
+    RollbackRun,
+    TargetCard,
+    rollback_run,
+    rollback_targets,
+)
 from dashboard.cards.wording import LONGEST_VALUE, absolute, ago, diff, flag_text
 
 __all__ = [
@@ -42,6 +47,7 @@ __all__ = [
     "Review",
     "RollbackRun",
     "StateHeader",
+    "TargetCard",
     "absolute",
     "ago",
     "audit_line",
@@ -59,5 +65,6 @@ __all__ = [
     "request_table",
     "review",
     "rollback_run",
+    "rollback_targets",
     "state_header",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from routing.core import rollback
@@ -40,13 +40,14 @@ _WATCH = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetCard:
-    """One target: how its path is, and why it is not offered if it is not."""
+    """One target: how its path is, measured when, and why it is not offered if it is not."""
 
     target: str
     name: str
     path: str
     status: str
-    words: str
+    why: str
+    measured: datetime | None
     obstacle: str
     alternatives: tuple[str, ...]
 
@@ -87,18 +88,29 @@ class RollbackLine:
     reason: str
 
 
-def target_card(plan: Plan) -> TargetCard:
-    """Word one target by today's plan."""
-    refusal = plan.refusal
+def rollback_targets(plans: Sequence[Plan], now: datetime) -> tuple[TargetCard, ...]:
+    """Word every target by the plan of `now`."""
+    return tuple(_target(plan, now) for plan in plans)
+
+
+def _target(plan: Plan, now: datetime) -> TargetCard:
+    refusal, seen = plan.refusal, plan.seen
     return TargetCard(
         target=str(plan.target),
         name=plan.name,
         path=str(plan.path),
-        status=str(plan.seen.status) if plan.seen else "unknown",
-        words=plan.seen.words if plan.seen else "never measured",
+        status=_status(plan),
+        why=" ".join(seen.why) if seen else "",
+        measured=now - timedelta(milliseconds=seen.age_ms) if seen else None,
         obstacle=refusal.why if refusal else "",
         alternatives=refusal.alternatives if refusal else (),
     )
+
+
+def _status(plan: Plan) -> str:
+    """Return the status that the target wears: what is stale is unknown, never green."""
+    stale = plan.refusal is not None and plan.refusal.rule == rollback.TARGET_STALE
+    return str(plan.seen.status) if plan.seen and not stale else "unknown"
 
 
 def rollback_run(last: OperationRow | None) -> RollbackRun | None:

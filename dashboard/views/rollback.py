@@ -84,21 +84,19 @@ def context(
     visit: Visit, chosen: Target | None, *, notices: Sequence[Notice] = ()
 ) -> dict[str, Any]:
     """Return all that the Rollback page is told."""
-    plans = {
-        target: rollback.make_plan(now=visit.now, environment=visit.environment, target=target)
-        for target in Target
-    }
-    plan = plans[chosen] if chosen else None
-    past = rollback.history(visit.environment)
+    place = visit.environment
+    plan = rollback.make_plan(now=visit.now, environment=place, target=chosen) if chosen else None
+    incidents = [rollback.incident(target, place)[0] for target in Target]
+    past = rollback.history(place)[1:]
     names = access.names({row.by.id for row in past})
     who = visit.may(Right.AUDIT_READ)
-    told = partials.facts(("rollback_run",), overview.look(visit))
+    told = partials.facts(("rollback_targets", "rollback_run"), overview.look(visit))
     return told | {
         "visit": visit,
         "is_live": True,
-        "targets": [words.target_card(one) for one in plans.values()],
+        "incidents": [said for said in incidents if said],
         "plan": plan,
-        "reason": rollback.incident(chosen, visit.environment)[0] if chosen else "",
+        "reason": rollback.incident(chosen, place)[0] if chosen else "",
         "may_act": visit.may(Right.ROLL_BACK),
         "needs_reason": visit.environment is not EnvironmentName.DEVELOPMENT,
         "needs_typed": visit.environment is EnvironmentName.PRODUCTION,

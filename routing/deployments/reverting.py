@@ -49,6 +49,7 @@ LEAST = 20  # requests; fewer real ones are topped up
 ASKED_EACH = 3  # times seven operations are more than LEAST
 AS_PLANNED = 99  # per cent
 BEFORE = timedelta(minutes=5)
+PROOF_HOLDS = timedelta(seconds=15)
 
 
 def target_of(run: Run) -> Target:
@@ -96,6 +97,9 @@ def refuse(
 
 def flags_step(run: Run) -> Done:
     """Write the flags as one change set, each from the version that the plan was made at."""
+    problem = _unproven(run)
+    if problem:
+        return refuse(run, FLAGS, problem, rule=rollback.TARGET_UNPROVEN)
     environment = run.operation.environment
     if all(step["before"] == step["after"] for step in _sets(run)):
         version = store.versions()[environment]
@@ -122,6 +126,16 @@ def flags_step(run: Run) -> Done:
         rule = "plan_stale" if isinstance(error, Stale) else str(error.facts.get("rule", "flags"))
         return refuse(run, FLAGS, error.message, rule=rule)
     return Done(kept=True)
+
+
+def _unproven(run: Run) -> str:
+    """Return what is wrong with the proof: a run that was killed after it proves anew."""
+    kept = run.result(PREFLIGHT)
+    if not kept.get("proof"):
+        return f"The preflight broke ({'; '.join(kept.get('errors', ['no result']))})."
+    if run.now() - datetime.fromisoformat(kept["at"]) <= PROOF_HOLDS:
+        return ""
+    return proving.prove(run, target_of(run)).problem
 
 
 def _sets(run: Run) -> list[Mapping[str, Any]]:

@@ -52,7 +52,7 @@ def wait_until_planned(server: Server, target: str) -> dict[str, Any]:
 
 def flags(server: Server) -> dict[str, Any]:
     said = server.manage("flags", "--environment", "development")
-    return {row.get("flag", ""): (row.get("state"), row.get("on")) for row in said}
+    return {row["flag"]: (row["on"], row["version"]) for row in said}
 
 
 def test_refused_while_red_verified_when_proven_and_back_the_other_way(server: Server) -> None:

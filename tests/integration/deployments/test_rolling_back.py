@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path as Folder
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from routing.audit import verify
 from routing.core import rollback as plans
-from routing.core.errors import Forbidden, Invalid, RuleBroken, Stale
+from routing.core.errors import Forbidden, Invalid, RuleBroken, Stale, Unavailable
 from routing.core.flags import FlagName
 from routing.core.health import Judged
 from routing.core.lifecycle import Stage
@@ -268,6 +269,28 @@ def test_a_preflight_that_fails_ends_it_before_the_first_write(tmp_path: Folder)
     assert told["alternatives"][0].startswith("direct-only")
     assert states() == before and len(refusals()) == 1
     assert ledger.active(bed.DEV) is None
+
+
+def test_a_preflight_that_breaks_proves_nothing_and_nothing_is_written(tmp_path: Folder) -> None:
+    def breaks(run: Run) -> Done:
+        raise Unavailable("the door is shut")
+
+    before = states()
+    done = bed.run(start(), tmp_path, plan(preflight=breaks))
+    assert done.stage is Stage.CANCELLED and states() == before
+    assert "the door is shut" in rollback.told(done)["refused"]
+
+
+def test_a_proof_that_grew_old_over_a_restart_is_made_anew(tmp_path: Folder) -> None:
+    def long_ago(run: Run) -> Done:
+        at = run.now() - timedelta(seconds=16)
+        return Done(result={"proof": ["told"], "at": at.isoformat()})
+
+    before = states()
+    red = measured(Path.MCP, Health.UNHEALTHY, ok=False)
+    done = bed.run(start(), tmp_path, plan(preflight=long_ago), look=lambda *_: red)
+    assert done.stage is Stage.CANCELLED and states() == before
+    assert "fails a fresh probe" in rollback.told(done)["refused"]
 
 
 def test_a_flag_changed_after_the_plan_ends_it_without_a_write(tmp_path: Folder) -> None:
