@@ -175,6 +175,25 @@ def revoke(*, by: Actor, now: datetime, token_id: str, reason: str = "") -> None
             _book_revoked(row, by=by, now=now, reason=reason)
 
 
+def revoke_runs(*, by: Actor, now: datetime, environment: EnvironmentName, name: str) -> int:
+    """Revoke the run tokens in force that `by` minted under names that begin with `name`.
+
+    For what a run leaves behind that was killed. Returns how many there were.
+    """
+    left = Token.objects.filter(
+        kind=str(TokenKind.RUN),
+        environment_id=str(environment),
+        created_by=by.id,
+        name__startswith=name,
+        revoked_at=None,
+        expires_at__gt=now,
+    )
+    ids = list(left.values_list("pk", flat=True))
+    for token_id in ids:
+        revoke(by=by, now=now, token_id=token_id, reason="left behind by a run that was killed")
+    return len(ids)
+
+
 def withdraw(
     *, creator: str, environment: EnvironmentName, role: Role | None, now: datetime
 ) -> Sequence[Token]:

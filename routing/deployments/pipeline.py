@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from routing import runs
+from routing.access import tokens
 from routing.core import verdict
 from routing.core.errors import Unavailable
 from routing.core.flags import FlagName
@@ -231,7 +232,16 @@ def document_step(run: Run) -> Done:
 
 
 def close_step(run: Run) -> Done:
-    """Close the deployment: its environment is free for the next one."""
+    """Close the deployment: its environment is free for the next one.
+
+    A runner that was killed could not revoke its token; whoever ends the run does it.
+    """
+    tokens.revoke_runs(
+        by=system_actor("deployments"),
+        now=run.now(),
+        environment=run.operation.environment,
+        name=run.operation.id,
+    )
     with transaction.atomic():
         run.pen.check()
         run.pen.settle(CLOSE, now=run.now(), result={})

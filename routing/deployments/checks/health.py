@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from routing.deployments.checks.base import Ground, Looked
 from routing.health import queries
 from routing.runs import Reply
 
+Rows = Mapping[Path, Mapping[str, Any]]
 FRESH_WITHIN_S = 12.0  # two probe intervals and a little
 LOOK_EVERY_S = 0.3
 _ANSWERS = frozenset({str(Health.HEALTHY), str(Health.DEGRADED)})
@@ -26,7 +27,11 @@ async def health_check_basic(ground: Ground) -> Looked:
     if not ground.wants(FlagName.MONITORING):
         return base.skipped("The release has ai.monitoring.enabled off, so nothing is measured.")
     answers = {path: await _answers(ground, path) for path in _open(ground)}
-    reply, rows = await fresh(ground, ground.clock())
+    reply, rows = await fresh(
+        ground,
+        ground.clock(),
+        until=lambda rows: all(_agrees(rows.get(path), ok) for path, ok in answers.items()),
+    )
     expected = {path: "answers" if ok else "does not answer" for path, ok in answers.items()}
     actual = {path: _judged(rows.get(path)) for path in answers}
     return base.compared(
@@ -66,8 +71,14 @@ async def monitoring_system(ground: Ground) -> Looked:
     )
 
 
-async def fresh(ground: Ground, since: datetime) -> tuple[Reply, Mapping[Path, Mapping[str, Any]]]:
-    """Return a report and its judgements that are newer than `since`, those that came in time."""
+async def fresh(
+    ground: Ground, since: datetime, until: Callable[[Rows], bool] = lambda _: True
+) -> tuple[Reply, Rows]:
+    """Return a report and its judgements that are newer than `since`, those that came in time.
+
+    A path that just came back takes two good probes to be healthy, so what is seen may take until
+    it is as `until` asks.
+    """
     since_us = int(since.timestamp() * 1_000_000)
     deadline = time.monotonic() + FRESH_WITHIN_S
     while True:
@@ -77,7 +88,8 @@ async def fresh(ground: Ground, since: datetime) -> tuple[Reply, Mapping[Path, M
             for row in reply.body.get("health", ())
             if row["observed_us"] > since_us
         }
-        if len(rows) == len(Path) or time.monotonic() > deadline:
+        there = len(rows) == len(Path) and until(rows)
+        if there or time.monotonic() > deadline:
             return reply, rows
         await asyncio.sleep(LOOK_EVERY_S)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
+import socket
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -45,6 +47,11 @@ def now() -> datetime:
     from routing import wiring
 
     return wiring.now()
+
+
+def shell() -> Actor:
+    """Return the actor that a command run by this process is."""
+    return shell_actor(user=getpass.getuser(), host=socket.gethostname())
 
 
 def lay() -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,45 @@ CHECKS = [
     (suite, str(name)) for suite in (Suite.SMOKE, Suite.INTEGRATION) for name in SUITES[suite]
 ]
 BREAKERS = "circuit_breaker_system"
+ROUTING = "IntelligentRouter.routing_decision_basic"
+SUPPORT = "ENABLE_BEDROCK_SUPPORT_MODE"
 BESIDE = [(suite, name) for suite, name in CHECKS if name != BREAKERS]
 
 
+@dataclass(slots=True)
+class Host:
+    """One home and the server that runs on it now."""
+
+    running: Server
+
+    @property
+    def env(self) -> dict[str, str]:
+        return self.running.env
+
+    def manage(self, *arguments: str) -> list[dict[str, Any]]:
+        return self.running.manage(*arguments)
+
+    def kill(self) -> None:
+        serving.kill(self.running)
+
+    def stop(self) -> None:
+        self.running.process.terminate()
+        assert self.running.process.wait(30) == 0, self.running.log()
+
+    def start_again(self) -> None:
+        note = self.running.home / "run" / "server.json"
+        note.unlink()  # a server that was killed could not take its word back
+        self.running = serving.start(self.running.home)
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = serving.start(tmp_path_factory.mktemp("served"), HYBRIDOPS_SYNTHETIC="0")
-    yield running
-    serving.kill(running)
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    host = Host(serving.start(tmp_path_factory.mktemp("served")))
+    yield host
+    host.kill()
 
 
-def deploy(server: Server, *more: str) -> tuple[int, dict[str, Any]]:
+def deploy(server: Host, *more: str) -> tuple[int, dict[str, Any]]:
     """Run the command beside the server; return its status and what it printed."""
     done = subprocess.run(
         [sys.executable, "manage.py", "deploy", "--environment", "development", *more, "--json"],
@@ -58,7 +87,7 @@ def failed(told: dict[str, Any]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def succeeded(server: Server) -> dict[str, Any]:
+def succeeded(server: Host) -> dict[str, Any]:
     status, told = deploy(server, "--reason", "a first one")
     assert status == 0, told
     return told
@@ -67,7 +96,7 @@ def succeeded(server: Server) -> dict[str, Any]:
 class Bench:
     """The process beside the server."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Host) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.integration.deployments.bench"],
             cwd=serving.ROOT,
@@ -88,7 +117,7 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(server: Server, succeeded: dict[str, Any]) -> Iterator[Bench]:
+def bench(server: Host, succeeded: dict[str, Any]) -> Iterator[Bench]:
     made = Bench(server)
     yield made
     assert made.process.stdin is not None
@@ -124,46 +153,61 @@ def test_its_fault_turns_the_check_to_fail(suite: Suite, name: str, bench: Bench
     assert found["error"] or found["expected"] != found["actual"]
 
 
-def test_another_route_fails_with_expected_and_actual(server: Server, bench: Bench) -> None:
-    server.manage(
-        "set_route", "emergency", "--environment", "development", "--primary", "mcp",
-        "--reason", "a wrong one", "--confirm",
-    )  # fmt: skip
-    status, told = deploy(server, "--reason", "with another route")
-    server.manage(
-        "set_route", "emergency", "--environment", "development", "--primary", "direct_bedrock",
-        "--reason", "the right one", "--confirm",
-    )  # fmt: skip
+def test_what_somebody_changed_fails_with_expected_and_actual(server: Host, bench: Bench) -> None:
+    """Two changes, three checks that see them, and nothing is overwritten."""
+    route = ("set_route", "emergency", "--environment", "development", "--reason", "a test")
+    server.manage(*route, "--primary", "mcp", "--confirm")
+    (changed,) = server.manage(
+        "set_flag", "--flag", SUPPORT, "--on", "--environment", "development", "--reason", "a test"
+    )
+    status, told = deploy(server, "--reason", "over changes")
+    server.manage(*route, "--primary", "direct_bedrock", "--confirm")
+
     assert status == 1 and told["verdict"] == "failed"
-    for name in ("IntelligentRouter.routing_decision_basic", "routing_matrix.emergency"):
+    assert failed(told) == {ROUTING, "routing_matrix.emergency", "flag_configuration"}
+    for name in (ROUTING, "routing_matrix.emergency"):
         test = result(told, name)
         assert test["expected"] == "emergency to direct_bedrock"
         assert test["actual"] == "emergency to mcp"
         assert test["kind"] == "rule" and test["evidence"] == "proven"
-    assert failed(told) == {"IntelligentRouter.routing_decision_basic", "routing_matrix.emergency"}
+    test = result(told, "flag_configuration")
+    assert test["expected"] == f"{SUPPORT} off" and test["kind"] == "flag"
+    assert f"{SUPPORT} on (entry {changed['entry']} " in test["actual"]
+    assert result(told, "BedrockSupportManager.support_mode_basic")["status"] == "pass"
     assert "- **Status**: FAILED" in Path(told["document"]).read_text()
 
 
-def test_a_flag_that_somebody_changed_fails_with_its_entry_and_is_left(
-    server: Server, bench: Bench
-) -> None:
-    (changed,) = server.manage(
-        "set_flag", "--flag", "ENABLE_BEDROCK_SUPPORT_MODE", "--on",
-        "--environment", "development", "--reason", "somebody's",
-    )  # fmt: skip
-    status, told = deploy(server, "--reason", "over a changed flag")
-    assert status == 1 and told["verdict"] == "failed"
-    test = result(told, "flag_configuration")
-    assert failed(told) == {"flag_configuration"}
-    assert f"entry {changed['entry']}" in test["actual"] and test["kind"] == "flag"
-    assert test["expected"] == "ENABLE_BEDROCK_SUPPORT_MODE off"
-    assert result(told, "BedrockSupportManager.support_mode_basic")["status"] == "pass"
+def test_a_server_that_is_killed_resumes_what_it_began(server: Host, bench: Bench) -> None:
+    """The command says where to look and waits; only a server goes on with a server's run."""
+    asked = ("--reason", "through a kill", "--restore-flags")
+    with subprocess.Popen(
+        [sys.executable, "manage.py", "deploy", "--environment", "development", *asked],
+        cwd=serving.ROOT,
+        env=server.env,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as watching:
+        assert watching.stderr is not None
+        for line in watching.stderr:
+            if line.strip().endswith(": smoke"):
+                break
+        server.kill()
+        watching.kill()
+    status, told = deploy(server, *asked, "--timeout", "1")
+    assert status == 1 and told["error"] == "unavailable" and told["stage"] == "smoke"
 
-    status, told = deploy(server, "--reason", "back to the release", "--restore-flags")
-    assert status == 0 and [f["code"] for f in told["findings"]] == ["flag_restored"]
+    server.start_again()
+    status, done = deploy(server, *asked)
+    assert status == 0 and done["deployment_id"] == told["deployment_id"]
+    assert [found["code"] for found in done["findings"]] == ["flag_restored"]
+    names = [test["name"] for test in done["tests"]]
+    assert len(names) == len(set(names)) == 18
+    flags = server.manage("flags", "--environment", "development")
+    assert [f["version"] for f in flags if f["flag"] == SUPPORT] == [3]  # laid, on, off: once
 
 
-def test_a_dead_path_fails_and_opens_its_breaker(server: Server, bench: Bench) -> None:
+def test_a_dead_path_fails_and_opens_its_breaker(server: Host, bench: Bench) -> None:
     server.manage("upstream", "mcp", "stop", "--reason", "a dead path")
     status, told = deploy(server, "--reason", "with a dead path")
     server.manage("upstream", "mcp", "start", "--reason", "alive again")
@@ -175,11 +219,11 @@ def test_a_dead_path_fails_and_opens_its_breaker(server: Server, bench: Bench) -
 
 
 def test_without_a_server_it_is_inconclusive_and_nothing_is_written(
-    server: Server, bench: Bench
+    server: Host, bench: Bench
 ) -> None:
     """The last one: it ends the server."""
     before = server.manage("flags", "--environment", "development")
-    serving.stop(server)
+    server.stop()
     status, told = deploy(server, "--reason", "without a server")
     assert status == 1 and told["verdict"] == "inconclusive"
     assert {(t["status"], t["evidence"]) for t in told["tests"]} == {("skip", "unproven")}

@@ -27,7 +27,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 FLAG = FlagName.DIRECT_FALLBACK
 POINTS = (
-    "before:components",
     "begun:flags",
     "inside:flags",
     "done:flags",
@@ -35,11 +34,9 @@ POINTS = (
     "after:matrix",
     "begun:smoke",
     "done:smoke",
-    "after:integration",
     "inside:judge",
     "done:judge",
     "done:document",
-    "before:close",
     "done:close",
 )
 
