@@ -24,7 +24,7 @@ PAGES = {
     "overview": ("/e/staging/", "#state-header"),
     "flags": ("/e/staging/flags/", "#flags-grid"),
     "deployments": ("/e/development/deployments/", "#known"),
-    "rollback": ("/e/staging/rollback/", "#before"),
+    "rollback": ("/e/staging/rollback/?target=mcp_only", "#before"),
     "audit": ("/e/staging/audit/", "#entries"),
     "support": ("/e/staging/support/", "#support-state"),
 }
