@@ -27,7 +27,7 @@ class Operation(models.Model):
 
     `by` holds the actor's facts, `request` says what was asked (equal ones join), `request_key`
     names one sending of a form. `begun_by` is `server` or `command`, empty before the start.
-    `wake_at` is set while it waits. `token` is the last run token that was minted for it.
+    `wake_at` is set while it waits.
     """
 
     id = models.CharField(primary_key=True, max_length=64)
@@ -47,7 +47,6 @@ class Operation(models.Model):
     begun_by = models.CharField(max_length=8, blank=True, default="")
     lease = models.CharField(max_length=64)
     fence = models.PositiveBigIntegerField(default=0)
-    token = models.CharField(max_length=64, blank=True, default="")
     cancel = models.BooleanField(default=False)
     verdict = models.CharField(max_length=16, blank=True, default="")
 
