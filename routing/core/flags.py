@@ -80,8 +80,8 @@ DECLARED: Mapping[FlagName, Declared] = {
         ),
         Declared(
             name=FlagName.CACHING,
-            purpose="Answers repeated requests from the response cache.",
-            when_off="Every request goes to a path.",
+            purpose="For the response cache; there is none yet, so it changes nothing.",
+            when_off="Every request goes to a path, as it does now.",
             owner="routing",
             on_in=_ALL,
         ),
