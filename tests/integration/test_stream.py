@@ -132,3 +132,75 @@ async def test_redis_carries_it_from_a_command_to_a_server(settings: Any) -> Non
         assert heard["topic"] == "flags"
     finally:
         await layer.flush()
+
+
+async def heard(ear: Any) -> stream.Heard:
+    return await asyncio.wait_for(anext(ear), 5)
+
+
+@pytest.mark.asyncio
+async def test_whoever_listens_hears_what_is_announced(in_memory: None) -> None:
+    stream.bind(asyncio.get_running_loop())
+    ear = stream.listen()
+    hearing = asyncio.ensure_future(heard(ear))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(announce)
+    assert await hearing == stream.Heard(topic="flags", environment=STG)
+    await ear.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.asyncio
+async def test_a_layer_that_forgot_its_listener_is_reminded(
+    in_memory: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The in-memory layer drops a member for good after a message lay unread for a minute."""
+    monkeypatch.setattr(stream, "RENEW_S", 0.02)
+    loop = asyncio.get_running_loop()
+    stream.bind(loop)
+    layer: Any = get_channel_layer()
+    ear = stream.listen()
+    hearing = asyncio.ensure_future(heard(ear))
+    await asyncio.sleep(0)
+    await layer.flush()
+    while stream.GROUP not in layer.groups:  # noqa: ASYNC110 - the layer has no event for it
+        await asyncio.sleep(0)
+    await asyncio.to_thread(announce)
+    assert (await hearing).topic == "flags"
+    await ear.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.asyncio
+async def test_a_dead_layer_is_tried_again_and_raises_nothing(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.CHANNEL_LAYERS = DEAD_REDIS
+    monkeypatch.setattr(stream, "AGAIN_S", 0.01)
+    ear = stream.listen()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(ear), 0.5)
+    assert caplog.text.count("Announcements cannot be heard") >= 2
+
+
+@pytest.mark.needs("redis")
+@pytest.mark.asyncio
+async def test_a_server_hears_a_command_over_redis(settings: Any) -> None:
+    from tests import needs
+
+    settings.CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [needs.REDIS_URL], "prefix": "hybridops-listen-test"},
+        }
+    }
+    layer: Any = get_channel_layer()
+    ear = stream.listen()
+    hearing = asyncio.ensure_future(heard(ear))
+    while not layer.groups:  # noqa: ASYNC110 - subscribed, which no event tells
+        await asyncio.sleep(0)
+    await layer.new_channel()  # its answer comes after that of the subscription
+    try:
+        await asyncio.to_thread(announce)
+        assert await hearing == stream.Heard(topic="flags", environment=STG)
+    finally:
+        await ear.aclose()  # type: ignore[attr-defined]
+        await layer.flush()

@@ -32,6 +32,7 @@
   let tries = 0;
   let isOpen = false;
   let ended = "";
+  let refused = "";
   let state = "";
   let followed = -Infinity;
   let heard = { mono: performance.now(), wall: Date.now() };
@@ -181,6 +182,7 @@
     });
     socket.addEventListener("close", async (event) => {
       isOpen = false;
+      refused = event.reason ? `Not live: ${event.reason}` : "";
       if (LAST_WORDS[event.code]) end(event.code);
       // A refused handshake does not tell why; one answer does.
       else if (!opened && tries > 0) await fetchPart(nameOf(regions()[0]));
@@ -213,10 +215,10 @@
       else delete region.dataset.stale;
     }
     if (ended) tell("stale", ended);
-    else if (age >= STALE_MS) tell("stale", `Stale: nothing heard for ${seconds} s`);
+    else if (age >= STALE_MS) tell("stale", refused || `Stale: nothing heard for ${seconds} s`);
     else if (age >= DELAYED_MS) tell("delayed", `Delayed: nothing heard for ${seconds} s`);
     else if (isOpen) tell("live", `Live ${(age / 1000).toFixed(1)} s ago · UTC`);
-    else tell("connecting", `Connecting, heard ${seconds} s ago`);
+    else tell("connecting", refused || `Connecting, heard ${seconds} s ago`);
   }
 
   connect();
