@@ -21,7 +21,8 @@ from routing.core.values import Failure, Path
 from routing.paths import base, mcp_client, mcp_transport, mcp_words
 from routing.paths.base import Answer, Call, PathError, Probe, Stage
 from routing.paths.mcp_client import Held
-from routing.paths.mcp_transport import Exchange, SessionLost
+from routing.paths.mcp_replies import SessionLost
+from routing.paths.mcp_transport import Exchange
 
 if TYPE_CHECKING:
     from mcp import Client

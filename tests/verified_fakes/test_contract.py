@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from routing.core.values import Failure, Path
+from routing.paths.base import Answer, Call
 from routing.paths.scripted import ECHO, ScriptedClient, fails, waits
 from tests.verified_fakes import asked
 from tests.verified_fakes.contract import Contract, Subject
@@ -17,19 +18,52 @@ from tests.verified_fakes.test_mcp_router import address
 from tests.verified_fakes.test_mcp_router import connect as to_mcp
 
 
+class Rude(ScriptedClient):
+    """Takes as long as it likes and lets its own errors through."""
+
+    async def call(self, call: Call) -> Answer:
+        self.calls.append(call)
+        if self.otherwise.after is not None:
+            await self.otherwise.after.wait()
+        if self.otherwise.failure is not None:
+            raise ConnectionError("a vendor's word")
+        return Answer(text="", stop_reason="", model="")
+
+
+async def test_the_contract_notices_a_client_that_breaks_it() -> None:
+    client = Rude(path=Path.MCP)
+    subject = about(client)
+    contract = Contract()
+    with pytest.raises(AssertionError):
+        await contract.test_an_answer_has_text_and_says_why_it_ended(subject)
+    with pytest.raises(AssertionError):
+        await contract.test_what_no_json_can_hold_is_the_callers_fault_and_not_sent(subject)
+    subject.fail()
+    with pytest.raises(ConnectionError):
+        await contract.test_a_failure_is_a_path_error_with_words(subject)
+    subject.mend()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await contract.test_its_time_is_all_that_a_call_takes(subject)
+
+
+def about(client: ScriptedClient) -> Subject:
+    return Subject(
+        client=client,
+        path=Path.MCP,
+        hang=lambda: setattr(client, "otherwise", waits(asyncio.Event())),
+        fail=lambda: setattr(client, "otherwise", fails(Failure.PROVIDER)),
+        mend=lambda: setattr(client, "otherwise", ECHO),
+        arrived=lambda: len(client.calls),
+    )
+
+
 class TestScriptedClient(Contract):
     @pytest.fixture
     async def subject(self) -> AsyncIterator[Subject]:
         async with asked.nothing_left():
             client = ScriptedClient(path=Path.MCP)
-            yield Subject(
-                client=client,
-                path=Path.MCP,
-                hang=lambda: setattr(client, "otherwise", waits(asyncio.Event())),
-                fail=lambda: setattr(client, "otherwise", fails(Failure.PROVIDER)),
-                mend=lambda: setattr(client, "otherwise", ECHO),
-                arrived=lambda: len(client.calls),
-            )
+            yield about(client)
             await client.close()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from routing.core.values import Failure
-from routing.paths import mcp_transport
+from routing.paths import mcp_replies
 from routing.paths.mcp import MCPRouter
 from tests.verified_fakes import asked, hostile
 from tests.verified_fakes.asked import call, failed, outcomes, until
@@ -141,7 +141,7 @@ def padded(size: int) -> str:
         wrong_id_in_events,
         lambda r: events(b"{nonsense"),
         lambda r: events(b"\xff\xfe"),
-        lambda r: result(r, hostile.text(padded(mcp_transport.MOST_BYTES))),
+        lambda r: result(r, hostile.text(padded(mcp_replies.MOST_BYTES))),
         lambda r: events({**answered(r), "result": hostile.text(padded(1_100_000))}),
         lambda r: events(*[PROGRESS] * 15_000, answered(r)),
         lambda r: reply(200, answered(r), content_encoding="gzip"),
@@ -230,52 +230,6 @@ async def test_no_detail_repeats_the_prompt(client: MCPRouter, server: Server) -
     assert "private" not in problem.detail + repr(problem.facts)
 
 
-STATUSES = {
-    301: Failure.PROTOCOL,
-    302: Failure.PROTOCOL,
-    307: Failure.PROTOCOL,
-    308: Failure.PROTOCOL,
-    400: Failure.VALIDATION,
-    401: Failure.REFUSED_CREDENTIALS,
-    403: Failure.REFUSED_CREDENTIALS,
-    404: Failure.PROTOCOL,
-    405: Failure.PROTOCOL,
-    408: Failure.TIMEOUT,
-    413: Failure.VALIDATION,
-    418: Failure.PROTOCOL,
-    429: Failure.THROTTLED,
-    500: Failure.PROVIDER,
-    503: Failure.PROVIDER,
-    504: Failure.TIMEOUT,
-}
-
-
-@pytest.mark.parametrize(("status", "failure"), STATUSES.items())
-@pytest.mark.parametrize("connected", [True, False])
-async def test_each_status_is_judged_and_nothing_it_names_is_fetched(
-    client: MCPRouter, server: Server, status: int, failure: Failure, connected: bool
-) -> None:
-    if connected:
-        await client.call(call())
-    async with hostile.serving(hostile.modern()) as trap:
-        pointer = f'Bearer resource_metadata="{trap.url}/.well-known"'
-        refusal = reply(status, HTML, location=trap.url, www_authenticate=pointer)
-        said = hostile.saying(refusal)
-        server.behave = hostile.modern(said) if connected else said
-        problem = await failed(client)
-        assert problem.sent is connected
-        if not connected and failure is Failure.VALIDATION:
-            failure = Failure.PROTOCOL  # nobody's request was wrong yet
-        assert problem.failure is failure
-        assert not trap.connections
-
-
-async def test_a_json_rpc_error_at_a_status_is_read(client: MCPRouter, server: Server) -> None:
-    server.behave = hostile.modern(writing(lambda r: hostile.error(r, -32602, "bad", 400)))
-    problem = await failed(client)
-    assert (problem.failure, problem.detail) == (Failure.VALIDATION, "-32602: bad")
-
-
 async def test_an_error_without_a_number_ends_its_call(client: MCPRouter, server: Server) -> None:
     body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32603, "message": "what?"}}
     server.behave = hostile.modern(writing(lambda r: reply(200, body)))
@@ -294,15 +248,6 @@ async def test_a_server_cannot_speak_in_our_name(
         writing(lambda r: reply(200, {"jsonrpc": "2.0", "id": r.rpc["id"], "error": error}))
     )
     assert (await failed(client)).failure is Failure.PROVIDER
-
-
-@pytest.mark.parametrize("hint", ["", "-5", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "9" * 400])
-async def test_a_hint_that_says_nothing_is_none(
-    client: MCPRouter, server: Server, hint: str
-) -> None:
-    await client.call(call())
-    server.behave = hostile.modern(hostile.saying(reply(429, {}, retry_after=hint)))
-    assert (await failed(client)).retry_after_s is None
 
 
 @pytest.mark.parametrize(
@@ -364,42 +309,6 @@ async def test_a_server_that_greets_no_one_is_unreachable_in_time(
     problem = await failed(client, timeout_s=0.6)
     assert (problem.failure, problem.sent) == (Failure.UNREACHABLE, False)
     assert not server.of("tools/call")
-
-
-@pytest.mark.parametrize(
-    "behave", [hostile.saying(reply(401)), hostile.saying(reply(429)), hostile.cut, hostile.reset]
-)
-async def test_an_outage_at_the_greeting_is_no_word_about_the_protocol(
-    client: MCPRouter, server: Server, behave: Behave
-) -> None:
-    server.behave = hostile.modern(server_discover=behave, initialize=hostile.hanging())
-    assert (await failed(client, timeout_s=3)).sent is False
-    assert not server.of("initialize")
-    server.behave = hostile.modern()
-    assert (await client.call(call())).text == "well"
-
-
-async def test_cookies_and_sessions_that_nobody_asked_for_are_not_kept(
-    client: MCPRouter, server: Server
-) -> None:
-    server.behave = hostile.modern(
-        writing(lambda r: reply(200, answered(r), set_cookie="a=b", mcp_session_id="evil"))
-    )
-    await client.call(call())
-    await client.call(call())
-    assert "cookie" not in server.requests[-1].headers
-    assert "mcp-session-id" not in server.requests[-1].headers
-
-
-async def test_proxies_of_the_environment_are_not_asked(
-    client: MCPRouter, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with hostile.serving(hostile.modern()) as trap:
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-            monkeypatch.setenv(name, trap.url)
-            monkeypatch.setenv(name.lower(), trap.url)
-        assert (await client.call(call())).text == "well"
-        assert trap.connections == 0
 
 
 async def test_more_hanging_calls_than_connections_end_in_time(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mcp.types import CallToolResult
 
 from routing.core.values import EnvironmentName, Failure, Operation
-from routing.paths import mcp_transport, mcp_words
+from routing.paths import mcp_replies, mcp_words
 from routing.paths.base import Call, Message, PathError
 from routing.paths.mcp_transport import Exchange
 
@@ -107,7 +107,7 @@ def test_a_client_that_went_away_leaves_the_outcome_unknown_only_where_the_tool_
 
 @pytest.mark.parametrize("status", range(201, 600))
 def test_every_status_is_some_failure(status: int) -> None:
-    failure = mcp_transport.by_status(status)
+    failure = mcp_replies.by_status(status)
     assert failure in Failure
     assert (failure is Failure.PROVIDER) == (status >= 500 and status != 504)
 
