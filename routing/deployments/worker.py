@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from django.db import connection
@@ -18,6 +19,8 @@ from routing.deployments.ledger import OperationRow
 log = logging.getLogger(__name__)
 EVERY_S = 0.5
 END_WITHIN_S = 3.0
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
 
 PLANS: Mapping[Kind, Plan] = {Kind.DEPLOY: pipeline.PLAN, Kind.ROLLBACK: reverting.PLAN}
 
@@ -29,17 +32,25 @@ def run(operation: OperationRow, tools: Tools) -> OperationRow:
 
 @dataclass(slots=True, kw_only=True)
 class Worker:
-    """Runs operations while its server lives. `round` is called over and over."""
+    """Runs operations while its server lives. `round` is called over and over.
+
+    What breaks is tried again after a pause that doubles, up to half a minute.
+    """
 
     tools: Tools
     environments: Sequence[EnvironmentName]
+    elapsed: Callable[[], float] = time.monotonic
     _busy: dict[EnvironmentName, threading.Thread] = field(default_factory=dict)
+    _pauses: dict[EnvironmentName, float] = field(default_factory=dict)
+    _rests: dict[EnvironmentName, float] = field(default_factory=dict)
 
     def round(self) -> None:
         """Start a thread for each operation that waits for one."""
         for environment in self.environments:
             busy = self._busy.get(environment)
             if busy is not None and busy.is_alive():
+                continue
+            if self.elapsed() < self._rests.get(environment, 0.0):
                 continue
             operation = ledger.active(environment)
             if operation is None or self._sleeps(operation):
@@ -60,9 +71,15 @@ class Worker:
         return operation.wake_at is not None and operation.wake_at > self.tools.clock()
 
     def _do(self, operation: OperationRow) -> None:
+        environment = operation.environment
         try:
             run(operation, self.tools)
         except Exception:
-            log.exception("%s was left; the next round goes on with it.", operation.id)
+            pause = min(self._pauses.get(environment, FIRST_PAUSE_S / 2) * 2, LONGEST_PAUSE_S)
+            self._pauses[environment] = pause
+            self._rests[environment] = self.elapsed() + pause
+            log.exception("%s was left; it goes on in %.0f s.", operation.id, pause)
+        else:
+            self._pauses.pop(environment, None)
         finally:
             connection.close()
