@@ -54,7 +54,7 @@ class Exchange:
 
         The SDK does so only under the newest protocol; else the request would outlive its caller.
         """
-        if self.timer is not None:
+        if self.timer is not None and not self.timer.expired():
             self.timer.reschedule(asyncio.get_running_loop().time())
 
     def left_s(self) -> float:
