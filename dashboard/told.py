@@ -78,13 +78,14 @@ def facts(look: Look) -> Facts:
 
 
 def _counted_from(look: Look) -> datetime:
-    """Return from when requests say something of now: a minute, or since both paths are well.
+    """Return from when requests say something of now: a minute, or since the last turn.
 
-    What was lost while one was down belongs to that, not to the state after it.
+    What was lost while a path was down belongs to that, not to the state after it.
     """
-    minute_ago = look.now - lanes.LAST_MINUTE
-    well = [row.since for row in look.paths.values() if row.status is Health.HEALTHY]
-    return max([minute_ago, *well]) if len(well) == len(Path) else minute_ago
+    minute_ago, rows = look.now - lanes.LAST_MINUTE, look.paths.values()
+    if any(row.status is Health.UNHEALTHY for row in rows):
+        return minute_ago
+    return max([minute_ago, *(row.since for row in rows)])
 
 
 def _window(length: timedelta) -> str:
