@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 BEAT_S = 5.0
 CHECK_S = 4.0  # a role that was taken closes the socket within 5 s
 VERSIONS_S = 0.25
-POLL_S = 2.0
+POLL_S = 5.0  # a safety net: versions are watched, health and decisions are announced
 
 _fanout: Fanout | None = None
 _identify: Callable[[str], Awaitable[Actor]] | None = None
