@@ -148,8 +148,8 @@ def test_a_dead_mcp_leaves_green_names_its_lever_and_comes_back(
     live(page)
     healthy = page.locator(f"{LANE} .pill.healthy")
     expect(healthy).to_be_visible(timeout=20_000)
-    server.manage("upstream", "mcp", "stop", "--reason", "browser tests")
     began = time.monotonic()
+    server.manage("upstream", "mcp", "stop", "--reason", "browser tests")
     expect(healthy).to_have_count(0, timeout=2 * PROBE_S * 1000)
     left = time.monotonic() - began
     expect(page.locator(f"{HEADER} h1")).to_contain_text("mcp is unhealthy", timeout=30_000)
@@ -158,8 +158,8 @@ def test_a_dead_mcp_leaves_green_names_its_lever_and_comes_back(
     expect(page.locator(HEADER)).to_contain_text("would have a path again: direct_bedrock")
     expect(page.locator(HEADER)).to_contain_text("browser tests")
     expect(page).to_have_title(re.compile("▲ unhealthy"))
-    server.manage("upstream", "mcp", "start", "--reason", "browser tests")
     began = time.monotonic()
+    server.manage("upstream", "mcp", "start", "--reason", "browser tests")
     expect(healthy).to_be_visible(timeout=60_000)
     with capsys.disabled():
         back = time.monotonic() - began
