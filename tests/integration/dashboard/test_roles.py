@@ -38,6 +38,12 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("audit", "GET"): (HERE, (SIGN_IN, 403, 200, 200, 200, 404)),
     ("audit-entry", "GET"): (HERE | {"seq": 1}, (SIGN_IN, 403, 200, 200, 200, 404)),
     ("audit-verify", "POST"): (HERE, (SIGN_IN, 403, 200, 403, 200, 404)),
+    ("operations", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
+    ("operation-deploy", "POST"): (HERE, (SIGN_IN, 403, 403, 302, 302, 404)),
+    ("operation", "GET"): (
+        HERE | {"operation_id": "hybridops-development-1"},
+        (SIGN_IN, 404, 404, 404, 404, 404),
+    ),
     ("rollback", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("rollback-start", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 422, 404)),
     ("support", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
@@ -48,6 +54,7 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
 }
 BODIES = {
     ("flag-set", "POST"): {"to": "off", "base_version": "1", "confirmed": "true"},
+    ("operation-deploy", "POST"): {"flags": "keep", "key": "0" * 32},
     ("rollback-start", "POST"): {"target": "mcp_only", "digest": "0" * 64},
     ("support-activate", "POST"): {"reason": "its flag is off"},
 }
