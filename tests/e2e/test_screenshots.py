@@ -35,10 +35,15 @@ def lived_in(server: Server) -> Iterator[None]:
     """Leave something to be seen: requests, a change, a support session, a deployment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(server.env, "LOGNAME", "ada")  # who is at the shell
-        _live(server)
-        yield
-        server.manage("support", "deactivate", *STAGING, "--reason", "answers are quick again")
-        server.manage("set_flag", *STAGING, *SUPPORT, "--off", "--reason", "not needed any more")
+        why = ("--reason", "answers got slower")
+        server.manage("set_flag", *STAGING, *SUPPORT, "--on", *why)
+        server.manage("support", "activate", *STAGING, *why)
+        try:
+            _live(server)
+            yield
+        finally:  # the server is shared: the tests behind these find it as it was
+            server.manage("support", "deactivate", *STAGING, "--reason", "answers are quick again")
+            server.manage("set_flag", *STAGING, *SUPPORT, "--off", "--reason", "no longer needed")
 
 
 def _live(server: Server) -> None:
@@ -52,10 +57,8 @@ def _live(server: Server) -> None:
             for operation in Operation:
                 body = {"operation": str(operation), "prompt": f"Sum up order {number}."}
                 assert http.post("/api/v1/route", json=body).status_code == 200
-    why = ("--reason", "answers got slower")
-    server.manage("set_flag", *STAGING, *SUPPORT, "--on", *why)
-    server.manage("support", "activate", *STAGING, *why)
-    server.manage("deploy", "--environment", "development", "--timeout", "60")
+    # Other tests have changed flags of this server: the release takes them as they are.
+    server.manage("deploy", "--environment", "development", "--adopt-flags", "--timeout", "60")
 
 
 @pytest.fixture
