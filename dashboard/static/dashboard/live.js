@@ -9,7 +9,7 @@
   // Stale is promised within 15 s; the page looks four times a second.
   const TICK_MS = 250;
   const DELAYED_MS = 10_000;
-  const STALE_MS = 14_500;
+  const STALE_MS = 12_500;
   const FOLLOW_MS = 1_000;
   const FIRST_MS = 500;
   const LONGEST_MS = 15_000;
