@@ -75,6 +75,7 @@ class Engine:
         self._refresh = refresh
         self._versions = versions
         self._told = asyncio.Event()
+        self._seen = asyncio.Event()  # our row says that we serve
         self._support: Mapping[EnvironmentName, Mapping[str, Any]] = {}
         self.board = Board()
         self.roster = Roster(home)
@@ -182,7 +183,11 @@ class Engine:
         )
 
     async def _operate(self) -> None:
-        """Run the deployments of our environments; what is under way at the end is resumed."""
+        """Run the deployments of our environments; what is under way at the end is resumed.
+
+        Not before our row is there: checks ask the process that they run in through its door.
+        """
+        await self._seen.wait()
         desk = worker.Worker(
             environments=self.settings.environments,
             tools=Tools(
@@ -293,9 +298,11 @@ class Engine:
             boot=self.boot,
         )
         async with loops.hand("process-row") as hand:
+            await hand.do(heartbeat.succeed, self.home, self.process, now=self.clock())
             process = await hand.do(
                 heartbeat.start, facts, now=self.clock(), versions=self._versions()
             )
+            self._seen.set()
             told = self._versions()
             try:
                 while True:

@@ -6,10 +6,11 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path as Folder
 
 from routing.core.errors import Broken
 from routing.core.values import EnvironmentName
-from routing.fleet import clock, queries
+from routing.fleet import clock, leases, queries
 from routing.fleet.models import Process
 from routing.fleet.queries import ALIVE_WITHIN_S, ProcessRow
 
@@ -70,6 +71,21 @@ def beat(process: str, *, now: datetime, versions: Mapping[str, int]) -> None:
 def stop(process: str, *, now: datetime) -> None:
     """Say goodbye: from now on the process counts as ended, however fresh its last report is."""
     Process.objects.filter(pk=process, stopped_at=None).update(stopped_at=clock.read(now))
+
+
+def succeed(home: Folder, process: str, *, now: datetime) -> None:
+    """Put the server of `home` before `process` to rest, and note `process` for the next one.
+
+    Call it under the lock of the home. A server that was killed could neither say goodbye nor
+    give its leases back; without this, what it had in hand would wait until they run out.
+    """
+    note = home / "run" / "process"
+    last = note.read_text().strip() if note.exists() else ""
+    if last and last != process:
+        leases.free(last)
+        stop(last, now=now)
+    note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    note.write_text(f"{process}\n")
 
 
 def alive(

@@ -70,6 +70,8 @@ class Command(base.OperatorCommand):
         run.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             self._lock = _lock(run / "server.lock")
+            # A server that was killed could not take its word back.
+            (run / "server.json").unlink(missing_ok=True)
             self._socket = _bind(options["host"], settings.HYBRIDOPS_PORT)
             _set_up()
         except Unavailable as error:

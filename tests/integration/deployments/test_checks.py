@@ -52,8 +52,6 @@ class Host:
         assert self.running.process.wait(30) == 0, self.running.log()
 
     def start_again(self) -> None:
-        note = self.running.home / "run" / "server.json"
-        note.unlink()  # a server that was killed could not take its word back
         self.running = serving.start(self.running.home)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from django.db import connection
 from django.db.models import F
 
 from routing.core.errors import Broken, NotFound, Stale
-from routing.core.values import EnvironmentName, Path, Residency
-from routing.fleet import clock, heartbeat, queries, store
+from routing.core.values import EnvironmentName, Residency
+from routing.core.values import Path as Way
+from routing.fleet import clock, heartbeat, leases, queries, store
 from routing.fleet.models import Process
 from routing.fleet.store import PathSettings
 
@@ -53,7 +55,7 @@ class TestEnvironments:
         assert store.create(DEV, LOCAL)
         assert not store.create(DEV, PathSettings())
         row = queries.environment(DEV)
-        assert (row.version, row.target(Path.MCP), row.residency) == (1, "local:mcp", "local")
+        assert (row.version, row.target(Way.MCP), row.residency) == (1, "local:mcp", "local")
 
     def test_lists_them_in_the_order_of_promotion(self) -> None:
         for name in (PROD, DEV, STG):
@@ -67,7 +69,7 @@ class TestEnvironments:
     def test_an_update_needs_the_version_that_was_looked_at(self) -> None:
         store.create(DEV, LOCAL)
         row = store.update(DEV, base_version=1, settings=PathSettings(bedrock_region="eu-west-1"))
-        assert (row.version, row.bedrock_region, row.target(Path.MCP)) == (2, "eu-west-1", "")
+        assert (row.version, row.bedrock_region, row.target(Way.MCP)) == (2, "eu-west-1", "")
 
     def test_a_late_update_changes_nothing_and_shows_what_won(self) -> None:
         store.create(DEV, LOCAL)
@@ -129,6 +131,29 @@ class TestProcesses:
         assert {row.id for row in queries.processes(now=NOW)} == {recent, old}
         newest = start(DEV)
         assert {row.id for row in queries.processes(now=NOW)} == {recent, newest}
+
+
+class TestSuccession:
+    """A server that was killed left its leases and its row; the next one on its home ends both."""
+
+    def test_frees_what_the_last_server_of_the_home_held(self, tmp_path: Path) -> None:
+        last = start(DEV)
+        heartbeat.succeed(tmp_path, last, now=NOW)
+        held = leases.take("operation:development", last, now=NOW, seconds=15)
+        others = leases.take("probes:staging", "other:1", now=NOW, seconds=15)
+        assert held is not None and others is not None
+
+        heartbeat.succeed(tmp_path, "web:next", now=NOW)
+
+        taken = leases.take("operation:development", "web:next", now=NOW, seconds=15)
+        assert taken is not None and taken.fence == held.fence + 1
+        assert leases.take("probes:staging", "web:next", now=NOW, seconds=15) is None
+        assert alive(DEV) == []
+
+    def test_a_new_home_has_nobody_to_succeed(self, tmp_path: Path) -> None:
+        one = start(DEV)
+        heartbeat.succeed(tmp_path, "web:first", now=NOW)
+        assert alive(DEV) == [one]
 
 
 @pytest.mark.only_on("postgresql")
