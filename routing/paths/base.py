@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -33,7 +34,9 @@ class Message:
 class Call:
     """One attempt. `timeout_s` is all the time it has, connecting included.
 
-    `nonce` is a run's mark that the other side's journal must show; empty for real traffic.
+    `first_s` is how long the other side may say nothing at all, `gap_s` the longest silence
+    between two pieces of a stream; None leaves it to `timeout_s`. `nonce` is a run's mark that
+    the other side's journal must show; empty for real traffic.
     """
 
     environment: EnvironmentName
@@ -45,6 +48,8 @@ class Call:
     system: str = ""
     temperature: float | None = None
     nonce: str = ""
+    first_s: float | None = None
+    gap_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +119,14 @@ class PathClient(Protocol):
         """Return the answer to `call`; raises PathError, never a vendor's error."""
         ...
 
+    def stream(self, call: Call) -> AsyncGenerator[str | Answer]:
+        """Yield the pieces of the answer's text as they come, then the whole answer, once.
+
+        Raises PathError, also after pieces: an answer that did not come is no answer. Whoever
+        closes the generator early ends the exchange beneath.
+        """
+        ...
+
     async def probe(self) -> Probe:
         """Return what a harmless look at the other side found; never raises for its faults."""
         ...
@@ -121,6 +134,14 @@ class PathClient(Protocol):
     async def close(self) -> None:
         """Let go of connections; calls under way end with PathError."""
         ...
+
+
+async def in_one_piece(client: PathClient, call: Call) -> AsyncGenerator[str | Answer]:
+    """Yield the answer of a path that cannot stream: its text as one piece, then itself."""
+    answer = await client.call(call)
+    if answer.text:
+        yield answer.text
+    yield answer
 
 
 def check(call: Call) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -104,6 +104,10 @@ class DirectBedrockClient:
             return bedrock_words.answer(reply, self._model)
         except PathError as error:
             raise base.discreet(error, call) from error.__cause__
+
+    def stream(self, call: Call) -> AsyncGenerator[str | Answer]:
+        """Yield the answer of Converse in one piece."""
+        return base.in_one_piece(self, call)
 
     async def probe(self) -> Probe:
         """Look for credentials, then count the tokens of one word: a call that costs nothing."""

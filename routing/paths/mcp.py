@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -78,6 +78,10 @@ class MCPRouter:
             return mcp_words.answer(result, self._tool)
         except PathError as error:
             raise base.discreet(error, call) from error.__cause__
+
+    def stream(self, call: Call) -> AsyncGenerator[str | Answer]:
+        """Yield what the tool said, in one piece: MCP has no other."""
+        return base.in_one_piece(self, call)
 
     async def probe(self) -> Probe:
         """Connect, discover, list the tools, make the harmless call: ms of each stage."""

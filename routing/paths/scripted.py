@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 
 from routing.core.values import Failure, Path
@@ -106,6 +106,10 @@ class ScriptedClient:
             raise PathError(Failure.UNREACHABLE, "The client was closed.")
         if not event.is_set():
             raise PathError(Failure.TIMEOUT, "No answer in the time of the call.")
+
+    def stream(self, call: Call) -> AsyncGenerator[str | Answer]:
+        """Yield what `call` returns, in one piece."""
+        return base.in_one_piece(self, call)
 
     async def probe(self) -> Probe:
         """Return the next scripted probe, then good ones."""

@@ -46,6 +46,13 @@ class Contract:
         assert answer.model
         assert answer.usage is None or answer.usage.output_tokens > 0
 
+    async def test_a_stream_ends_with_the_answer_that_its_pieces_make(
+        self, subject: Subject
+    ) -> None:
+        *pieces, answer = [part async for part in subject.client.stream(call())]
+        assert isinstance(answer, Answer)
+        assert "".join(map(str, pieces)) == answer.text
+
     async def test_one_call_is_one_request(self, subject: Subject) -> None:
         await subject.client.call(call())
         before = subject.arrived()
