@@ -12,7 +12,7 @@ paths        one client each: DirectBedrockClient, MCPRouter; the keeper of the 
 breakers     circuits of this process around core.circuit
 decisions    the decision stream: segment, group commit, shipper, verification
 health       what was measured, as stored and in memory
-router       IntelligentRouter; attempts carries its calls out
+router       IntelligentRouter; attempts carries its calls out, flow an answer in pieces
 monitor      HybridHealthMonitor: probe and judge
 runs         our own client of the machine door, under a token that dies with the run
 synthetic    labelled traffic through that door
