@@ -37,6 +37,11 @@ class Opening:
     path: Path
     reason: Reason
 
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether the answer comes as one piece: MCP has no other."""
+        return self.path is Path.MCP
+
 
 class Outlet(Protocol):
     """Where the pieces go: a door's connection to its caller."""
@@ -46,7 +51,7 @@ class Outlet(Protocol):
         ...
 
     async def piece(self, text: str) -> None:
-        """Pass on one piece, at once."""
+        """Pass on one piece, at once; it is well-formed Unicode."""
         ...
 
 
@@ -105,9 +110,10 @@ class Flow:
     async def _pass_on(self, text: str) -> None:
         if not text:
             return
+        data = text.encode("utf-8", "replace")
         self.pieces += 1
-        self.size += len(text.encode("utf-8", "replace"))
-        await self._within(self.outlet.piece(text))
+        self.size += len(data)
+        await self._within(self.outlet.piece(data.decode()))
 
     async def _within(self, sending: Awaitable[None]) -> None:
         try:
