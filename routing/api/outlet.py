@@ -30,7 +30,7 @@ class Outlet:
     wording: Wording
     request_id: str
     begun: bool = False
-    still_there_s: float = STILL_THERE_S
+    still_there_s: float = field(default_factory=lambda: STILL_THERE_S)
     _last: float = 0.0
     _telling: asyncio.Task[None] | None = None
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
