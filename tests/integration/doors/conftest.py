@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path as Folder
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from routing.access import keys
 from routing.access.tokens import TokenFacts
 from routing.api import door
 from routing.api.booking import Booking, Denial, Fact
+from routing.api.wire import App
 from routing.core.values import Operation
 from tests.integration.runs.served import Served, now, serve, sources
 from tests.unit import stage as stages
@@ -75,9 +81,9 @@ def stage(tmp_path: Folder) -> Iterator[Stage]:
 
 
 @pytest.fixture
-def served(stage: Stage, issued: Tokens) -> Iterator[Served]:
+def app(stage: Stage, issued: Tokens) -> Iterator[App]:
     booking = Booking(write=issued.booked.append)
-    app = door.build(
+    yield door.build(
         router=lambda: stage.router,
         find=issued.find,
         find_key=issued.find_key,
@@ -87,5 +93,41 @@ def served(stage: Stage, issued: Tokens) -> Iterator[Served]:
         booking=booking,
         models=("hybridops", "house-model"),
     )
-    yield from serve(app)
     booking.close()
+
+
+@pytest.fixture
+def served(app: App) -> Iterator[Served]:
+    yield from serve(app)
+
+
+@pytest.fixture
+def certificate(tmp_path: Folder) -> Folder:
+    """A certificate of 127.0.0.1 that nobody but its holder trusts, its key beside it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.IPAddress(IPv4Address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now() - HOUR)
+        .not_valid_after(now() + HOUR)
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "certificate.pem"
+    file.write_bytes(made.public_bytes(Encoding.PEM))
+    plain = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.with_suffix(".key").write_bytes(key.private_bytes(*plain))
+    return file
+
+
+@pytest.fixture
+def served_safely(app: App, certificate: Folder) -> Iterator[Served]:
+    """The same doors behind TLS."""
+    key = str(certificate.with_suffix(".key"))
+    yield from serve(app, ssl_certfile=str(certificate), ssl_keyfile=key)

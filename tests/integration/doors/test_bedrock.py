@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path as Folder
 from typing import Any
 
@@ -24,6 +25,12 @@ USAGE = Usage(input_tokens=7, output_tokens=3)
 OPERATION = "hybridops-operation"
 
 
+@cache
+def session() -> boto3.session.Session:
+    """Return one session for all: it reads the model of the service once."""
+    return boto3.session.Session()
+
+
 def connect(served: Served, issued: Tokens, name: str = "plain", **more: Any) -> Any:
     token = issued.by_secret[name]
     given = {
@@ -34,7 +41,7 @@ def connect(served: Served, issued: Tokens, name: str = "plain", **more: Any) ->
         "config": Config(retries={"total_max_attempts": 1}),
         **more,
     }
-    return boto3.session.Session().client("bedrock-runtime", **given)
+    return session().client("bedrock-runtime", **given)
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +49,7 @@ def no_machine_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Folder) -> No
     """Let nothing of this machine's AWS settings in."""
     for name in ("AWS_BEARER_TOKEN_BEDROCK", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
 
@@ -201,6 +209,31 @@ def test_only_configured_names_of_models_are_taken(client: Any) -> None:
     client.converse(modelId="house-model", messages=HELLO)
     with pytest.raises(client.exceptions.ResourceNotFoundException, match="house-model"):
         client.converse(modelId="anthropic.claude-v9:0", messages=HELLO)
+
+
+def test_a_bearer_token_works_where_boto3_sends_one(
+    served_safely: Served, certificate: Folder, monkeypatch: pytest.MonkeyPatch, stage: Stage
+) -> None:
+    """boto3 sends bearer tokens by https alone."""
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "plain")
+    made = session().client(
+        "bedrock-runtime",
+        region_name="eu-central-1",
+        endpoint_url=f"{served_safely.url}/bedrock",
+        verify=str(certificate),
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    made.converse(modelId="hybridops", messages=HELLO)
+    assert stage.records()[0]["token"] == "tok_plain"
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "guessed")
+    other = session().client(
+        "bedrock-runtime",
+        region_name="eu-central-1",
+        endpoint_url=f"{served_safely.url}/bedrock",
+        verify=str(certificate),
+    )
+    with pytest.raises(ClientError, match="UnrecognizedClientException"):
+        other.converse(modelId="hybridops", messages=HELLO)
 
 
 def test_a_wrong_secret_and_a_token_no_longer_in_force(
