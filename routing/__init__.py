@@ -20,5 +20,5 @@ changes      flags and matrix as use cases: judged, compared and set, booked, an
 support      BedrockSupportManager: the mode behind its flag, the infrastructure audit
 deployments  documents, the step ledger, pipeline and checks, rollback
 conf, loops, engine, wiring   settings, background loops, one server's parts, all put together
-api, upstreams, management    the machine door, the local stand-ins, the commands
+api, upstreams, management    the machine doors, the local stand-ins, the commands
 """

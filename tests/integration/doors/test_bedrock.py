@@ -115,6 +115,7 @@ def test_a_stream_that_breaks_off_raises(client: Any, stage: Stage) -> None:
     with pytest.raises(EventStreamError, match="incomplete") as broke:
         for event in answer["stream"]:
             seen += event.get("contentBlockDelta", {}).get("delta", {}).values()
+    answer["stream"].close()
     assert seen == ["All "]
     assert broke.value.response["Error"]["Code"] == "modelStreamErrorException"
 
