@@ -42,7 +42,8 @@ RETRY_PAUSE_MS = 150  # the longest, full jitter
 class Ask:
     """A request as a door cleaned it. `pinned` only from a run token.
 
-    `subject` chooses the caller's share of a percentage flag, the tenant where it is empty.
+    `subject` chooses the caller's share of a percentage flag, the tenant where it is empty;
+    `fresh` asks for an answer that was not given before.
     """
 
     caller: record.Caller
@@ -55,6 +56,7 @@ class Ask:
     pinned: Path | None = None
     mcp_can_say_it: bool = True
     subject: str = ""
+    fresh: bool = False
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -86,6 +88,7 @@ class Run:
     said_s: float | None = None
     shed: bool = False
     resorted: bool = False
+    repeats: str = ""  # the decision whose answer is given again
 
     def left_s(self) -> float:
         return self.deadline - time.monotonic()

@@ -16,6 +16,7 @@ from datetime import datetime
 
 from routing.attempts import Ask, Attempts, Run
 from routing.breakers.board import Board
+from routing.cache.store import ResponseCache
 from routing.compliance import gate
 from routing.core import telling
 from routing.core.decision import (
@@ -33,6 +34,7 @@ from routing.core.values import EnvironmentName, Failure, Operation, Path, Reaso
 from routing.decisions import record
 from routing.decisions.log import DecisionLog
 from routing.paths.base import Answer, PathClient
+from routing.recall import Epoch, Recall
 
 __all__ = ["LARGE", "Ask", "IntelligentRouter", "Routed", "new_id"]
 
@@ -46,7 +48,7 @@ class Routed:
     """What became of an ask; `answer` is None when none was given, `status` is HTTP's.
 
     `code` and `advice` are the words for a caller without an answer, `seq` the record's number,
-    None when an emergency went on without one.
+    None when an emergency went on without one, `repeats` the decision whose answer is given again.
     """
 
     decision_id: str
@@ -63,6 +65,7 @@ class Routed:
     advice: str = ""
     retry_after_s: int | None = None
     seq: int | None = None
+    repeats: str = ""
 
 
 class IntelligentRouter:
@@ -77,6 +80,8 @@ class IntelligentRouter:
         log: DecisionLog,
         clock: Callable[[], datetime],
         policy: gate.Policy,
+        cache: ResponseCache | None = None,
+        epoch: Epoch = lambda _: "",
         listeners: Sequence[Callable[[Routed, datetime], None]] = (),
     ) -> None:
         self._situation = situation
@@ -85,6 +90,9 @@ class IntelligentRouter:
         self._policy = policy
         self._listeners = tuple(listeners)
         self._attempts = Attempts(client=client, board=board)
+        self._recall = Recall(
+            attempts=self._attempts, cache=cache or ResponseCache(), client=client, epoch=epoch
+        )
 
     def explain(self, ask: Ask) -> tuple[Decision, State]:
         """Return what `route` would promise for `ask` now; no call is made, nothing is booked."""
@@ -99,7 +107,7 @@ class IntelligentRouter:
         """
         run = await self._begin(ask)
         try:
-            await self._attempts.carry_out(run)
+            await self._recall.carry_out(run)
         except asyncio.CancelledError:
             await self._book_unanswered(run, status=499)
             raise
@@ -160,6 +168,7 @@ class IntelligentRouter:
             decision=run.decision,
             conclusion=routed.conclusion,
             attempts=run.attempts,
+            repeats=run.repeats,
             prompt=record.prompt(
                 sent=run.verdict.texts, asked=run.ask.texts, pii=run.verdict.classes
             ),
@@ -187,6 +196,7 @@ class IntelligentRouter:
             held=run.skips,
             resorted=run.resorted,
             shed=run.shed,
+            repeated=bool(run.repeats),
         )
         told = telling.ANSWERED if run.answer is not None else self._tell(run, conclusion.reason)
         return Routed(
@@ -203,6 +213,7 @@ class IntelligentRouter:
             code=told.code,
             advice=told.advice,
             retry_after_s=told.retry_after_s,
+            repeats=run.repeats,
         )
 
     def _tell(self, run: Run, reason: Reason) -> Told:

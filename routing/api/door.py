@@ -173,7 +173,7 @@ class Visit:
         token = self._token()
         peer = network.of(self._address())
         actor = token.actor(request_id=self.request_id, peer=peer)
-        names = (asked.OPERATION, asked.PRIORITY, asked.PATH, asked.NONCE)
+        names = (asked.OPERATION, asked.PRIORITY, asked.PATH, asked.NONCE, asked.CACHE)
         said = {name: wire.header(self.scope, name) for name in names}
         caller = Caller(
             environment=token.environment,

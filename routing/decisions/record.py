@@ -71,8 +71,12 @@ def body(
     attempts: Sequence[Attempt],
     prompt: Prompt,
     end: End,
+    repeats: str = "",
 ) -> dict[str, Json]:
-    """Return the record of one decision, ready for the log."""
+    """Return the record of one decision, ready for the log.
+
+    `repeats` is the decision whose answer was given again, empty for a new answer.
+    """
     effective = conclusion.effective
     return {
         "v": 1,
@@ -98,6 +102,7 @@ def body(
         ],
         "effective": str(effective) if effective else None,
         "reason": str(conclusion.reason),
+        "repeats": repeats or None,
         "status": end.status,
         "failure": end.failure,
         "budget_ms": decision.row.budget_ms,

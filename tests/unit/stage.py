@@ -56,6 +56,7 @@ class Stage:
     breakers: dict[Path, Breaker] = field(default_factory=dict)
     facts: dict[Path, dict[str, Any]] = field(default_factory=dict)
     kill: Kill | None = None
+    epoch: str = "1"
     overrides: tuple[Override, ...] = ()
     policy: Policy = field(default_factory=Policy)
     clock: Clock = field(default_factory=Clock)
@@ -73,6 +74,7 @@ class Stage:
             log=self.log,
             clock=lambda: NOW,
             policy=self.policy,
+            epoch=lambda _: self.epoch,
             listeners=(lambda routed, _: self.seen.append(routed),),
         )
 
