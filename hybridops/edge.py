@@ -33,6 +33,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Asked by an orchestrator under whatever address it knows; they tell nothing.
 ANY_HOST = frozenset({"/livez", "/readyz"})
 STATIC = "/static/"
+REMEMBERED_HOSTS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,8 @@ class BodyTooLarge(Exception):
 
 def guard(app: App, rules: Rules) -> App:
     """Return `app` behind the edge; every http answer carries the headers and a request id."""
-    fixed = security_headers(rules)
+    fixed = _Fixed(security_headers(rules))
+    hosts = _Hosts(rules.hosts)
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,7 +60,7 @@ def guard(app: App, rules: Rules) -> App:
             return
         scope["request_id"] = secrets.token_hex(8)
         answer = _Answer(scope, send, fixed)
-        refusal = _refusal(scope, rules)
+        refusal = _refusal(scope, hosts)
         if refusal is not None:
             await _say(answer, *refusal)
             return
@@ -81,16 +83,15 @@ async def _run(app: App, scope: Scope, capped: _Capped, answer: _Answer) -> None
         await _say(answer, 500, "Something broke on our side. Nothing is known to be changed.")
 
 
-def _refusal(scope: Scope, rules: Rules) -> tuple[int, str] | None:
+def _refusal(scope: Scope, hosts: _Hosts) -> tuple[int, str] | None:
     """Return the status and words with which the edge turns a request away, or None."""
-    headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
     if scope["method"] not in METHODS:
         return 405, "This method is not served here."
-    if scope["path"] not in ANY_HOST and not _host_is_ours(headers, rules.hosts):
+    named, said, fetched = _picked(scope["headers"])
+    if scope["path"] not in ANY_HOST and not (len(named) == 1 and hosts.are_ours(named[0])):
         return 400, "This server does not answer under that host name."
-    if scope["method"] not in SAFE_METHODS and _is_cross_site(headers):
+    if scope["method"] not in SAFE_METHODS and _is_cross_site(fetched):
         return 403, "The request came from another site, so it was not done."
-    said = [value for name, value in headers if name == b"content-length"]
     if said and (len(set(said)) > 1 or not said[0].isdigit()):
         return 400, "The length of the body is not a number."
     if said and int(said[0]) > body_cap(scope["path"]):
@@ -98,27 +99,53 @@ def _refusal(scope: Scope, rules: Rules) -> tuple[int, str] | None:
     return None
 
 
+def _picked(
+    headers: Sequence[tuple[bytes, bytes]],
+) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    """Return the values of Host, Content-Length and Sec-Fetch-Site, in one pass."""
+    named: list[bytes] = []
+    said: list[bytes] = []
+    fetched: list[bytes] = []
+    for name, value in headers:
+        if name == b"host":
+            named.append(value)
+        elif name == b"content-length":
+            said.append(value)
+        elif name == b"sec-fetch-site":
+            fetched.append(value)
+    return named, said, fetched
+
+
 def body_cap(path: str) -> int:
     """Return how many bytes a request to `path` may carry."""
-    return IMPORT_CAP if IMPORT_PATH.match(path) else BODY_CAP
+    return IMPORT_CAP if path[:3] == "/e/" and IMPORT_PATH.match(path) else BODY_CAP
 
 
 def _too_large(cap: int) -> str:
     return f"The request is larger than {cap // KIB} KiB. Send less; nothing was changed."
 
 
-def _host_is_ours(headers: Sequence[tuple[bytes, bytes]], hosts: Sequence[str]) -> bool:
-    named = [value.decode("latin-1") for name, value in headers if name == b"host"]
-    if len(named) != 1:
-        return False
-    domain, _port = split_domain_port(named[0])
-    return bool(domain) and validate_host(domain, hosts)
+class _Hosts:
+    """The host names that are served; a name that was judged is remembered."""
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self._hosts = hosts
+        self._judged: dict[bytes, bool] = {}
+
+    def are_ours(self, named: bytes) -> bool:
+        """Tell whether `named`, the value of a Host header, is one of them."""
+        known = self._judged.get(named)
+        if known is None:
+            domain, _port = split_domain_port(named.decode("latin-1"))
+            known = bool(domain) and validate_host(domain, self._hosts)
+            if len(self._judged) < REMEMBERED_HOSTS:
+                self._judged[named] = known
+        return known
 
 
-def _is_cross_site(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+def _is_cross_site(fetched: Sequence[bytes]) -> bool:
     # Browsers set it and pages cannot forge it; programs do not send it. A page on another port
     # of this host counts as same-site and is refused as well.
-    fetched = [value for name, value in headers if name == b"sec-fetch-site"]
     return any(value not in (b"same-origin", b"none") for value in fetched)
 
 
@@ -139,13 +166,21 @@ class _Capped:
         return message
 
 
+class _Fixed:
+    """The headers that every answer carries, and their names."""
+
+    def __init__(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        self.pairs = tuple(pairs)
+        self.names = frozenset({name for name, _ in pairs} | {b"x-request-id"})
+
+
 class _Answer:
     """A send that puts the edge's headers on the answer, in place of any of the same name."""
 
-    def __init__(self, scope: Scope, send: Send, fixed: Sequence[tuple[bytes, bytes]]) -> None:
+    def __init__(self, scope: Scope, send: Send, fixed: _Fixed) -> None:
         self._send = send
         self._static = scope["path"].startswith(STATIC)
-        self._fixed = (*fixed, (b"x-request-id", scope["request_id"].encode()))
+        self._fixed = fixed
         self.request_id: str = scope["request_id"]
         self.started = False
 
@@ -156,11 +191,20 @@ class _Answer:
         await self._send(message)
 
     def _dressed(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        ours = {name for name, _ in self._fixed}
-        kept = [(name, value) for name, value in headers if name.lower() not in ours]
-        if not self._static and all(name.lower() != b"cache-control" for name, _ in kept):
+        ours = self._fixed.names
+        kept: list[tuple[bytes, bytes]] = []
+        stored = self._static
+        for pair in headers:
+            name = pair[0].lower()
+            if name in ours:
+                continue
+            stored = stored or name == b"cache-control"
+            kept.append(pair)
+        if not stored:
             kept.append((b"cache-control", b"no-store"))
-        return [*kept, *self._fixed]
+        kept += self._fixed.pairs
+        kept.append((b"x-request-id", self.request_id.encode()))
+        return kept
 
 
 async def _say(answer: _Answer, status: int, words: str) -> None:

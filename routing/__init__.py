@@ -10,9 +10,11 @@ matrix       versions of the decision matrix, the one in force in memory
 compliance   personal data, residency, the gate before every path
 paths        one client each: DirectBedrockClient, MCPRouter; the keeper of the local stand-ins
 breakers     circuits of this process around core.circuit
+cache        answers given before: in memory, in Redis, sealed
 decisions    the decision stream: segment, group commit, shipper, verification
 health       what was measured, as stored and in memory
-router       IntelligentRouter; attempts carries its calls out, flow an answer in pieces
+router       IntelligentRouter; recall answers from the cache, attempts carries its calls out,
+             flow an answer in pieces
 monitor      HybridHealthMonitor: probe and judge
 runs         our own client of the machine door, under a token that dies with the run
 synthetic    labelled traffic through that door

@@ -43,7 +43,8 @@ RETRY_PAUSE_MS = 150  # the longest, full jitter
 class Ask:
     """A request as a door cleaned it. `pinned` only from a run token.
 
-    `subject` chooses the caller's share of a percentage flag, the tenant where it is empty.
+    `subject` chooses the caller's share of a percentage flag, the tenant where it is empty;
+    `fresh` asks for an answer that was not given before.
     """
 
     caller: record.Caller
@@ -56,6 +57,7 @@ class Ask:
     pinned: Path | None = None
     mcp_can_say_it: bool = True
     subject: str = ""
+    fresh: bool = False
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -91,6 +93,7 @@ class Run:
     said_s: float | None = None
     shed: bool = False
     resorted: bool = False
+    repeats: str = ""  # the decision whose answer is given again
 
     @property
     def begun(self) -> bool:

@@ -19,6 +19,8 @@ from routing import loops, stream, synthetic
 from routing.access import signin, tokens
 from routing.audit import ledger
 from routing.breakers.board import Board, Key
+from routing.cache.shared import Shared
+from routing.cache.store import ResponseCache
 from routing.compliance import gate, residency
 from routing.compliance.residency import Residence
 from routing.core.decision import State
@@ -63,6 +65,8 @@ class Engine:
         situation: Callable[[EnvironmentName, str], State],
         refresh: Callable[[], None],
         versions: Callable[[], dict[str, int]],
+        epoch: Callable[[EnvironmentName], str],
+        shared: Shared | None,
     ) -> None:
         self.name = socket.gethostname().split(".")[0][:40]
         self.boot = secrets.token_hex(8)
@@ -97,6 +101,7 @@ class Engine:
             clock=clock,
             interval_s=settings.probe_s,
         )
+        self.cache = ResponseCache(shared=shared)
         self.router = IntelligentRouter(
             situation=situation,
             client=self.roster.client,
@@ -104,6 +109,8 @@ class Engine:
             log=self.log,
             clock=clock,
             policy=gate.Policy(),
+            cache=self.cache,
+            epoch=epoch,
             listeners=(self.monitor.take,),
         )
 
@@ -161,6 +168,7 @@ class Engine:
         async with loops.hand("end") as hand:
             await hand.try_to(self._book)
         await self.roster.close()
+        await self.cache.close()
         await asyncio.to_thread(self.log.close, self.clock())
         if self.keeper is not None:
             await self.keeper.close()

@@ -16,6 +16,7 @@ from datetime import datetime
 
 from routing.attempts import Ask, Attempts, Run
 from routing.breakers.board import Board
+from routing.cache.store import ResponseCache
 from routing.compliance import gate
 from routing.core import telling
 from routing.core.chain import Json
@@ -35,6 +36,7 @@ from routing.decisions import record
 from routing.decisions.log import DecisionLog
 from routing.flow import Flow, Left, Limits, Opening, Outlet
 from routing.paths.base import Answer, PathClient
+from routing.recall import Epoch, Recall
 
 __all__ = ["LARGE", "Ask", "IntelligentRouter", "Routed", "new_id"]
 
@@ -49,8 +51,9 @@ class Routed:
     """What became of an ask; `answer` is None when none was given, `status` is HTTP's.
 
     `code` and `advice` are the words for a caller without an answer, `seq` the record's number,
-    None when an emergency went on without one. `streamed` is what reached a caller piece by
-    piece, None where nothing did; `duration_us` is then until the first.
+    None when an emergency went on without one, `repeats` the decision whose answer is given again.
+    `streamed` is what reached a caller piece by piece, None where nothing did; `duration_us` is
+    then until the first.
     """
 
     decision_id: str
@@ -67,6 +70,7 @@ class Routed:
     advice: str = ""
     retry_after_s: int | None = None
     seq: int | None = None
+    repeats: str = ""
     streamed: record.Streamed | None = None
 
 
@@ -82,6 +86,8 @@ class IntelligentRouter:
         log: DecisionLog,
         clock: Callable[[], datetime],
         policy: gate.Policy,
+        cache: ResponseCache | None = None,
+        epoch: Epoch = lambda _: "",
         listeners: Sequence[Callable[[Routed, datetime], None]] = (),
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
@@ -92,6 +98,9 @@ class IntelligentRouter:
         self._listeners = tuple(listeners)
         self._limits = limits
         self._attempts = Attempts(client=client, board=board)
+        self._recall = Recall(
+            attempts=self._attempts, cache=cache or ResponseCache(), client=client, epoch=epoch
+        )
 
     def explain(self, ask: Ask) -> tuple[Decision, State]:
         """Return what `route` would promise for `ask` now; no call is made, nothing is booked."""
@@ -121,7 +130,9 @@ class IntelligentRouter:
 
     async def _carry_out(self, run: Run) -> Routed:
         try:
-            await self._attempts.carry_out(run)
+            await self._recall.carry_out(run)
+            if run.flow is not None and run.repeats and run.answer is not None:
+                await run.flow.give(run.answer)
         except (asyncio.CancelledError, Left):
             await self._book_unanswered(run, status=GONE)
             raise
@@ -165,11 +176,18 @@ class IntelligentRouter:
         subject = f"{tenant}/{ask.subject}" if ask.subject else tenant
         return self._situation(ask.caller.environment, subject)
 
-    async def _open(self, run: Run, path: Path) -> Opening:
-        """Book that an answer of `path` begins; raises Unavailable as the end's record would."""
-        speaking = Attempt(path=path, duration_us=0)
+    async def _open(self, run: Run, path: Path | None) -> Opening:
+        """Book that an answer begins; raises Unavailable as the end's record would.
+
+        `path` speaks, or none does, and the answer is given again.
+        """
+        speaking = [Attempt(path=path, duration_us=0)] if path else []
         conclusion = conclude(
-            run.decision, [*run.attempts, speaking], held=run.skips, resorted=run.resorted
+            run.decision,
+            [*run.attempts, *speaking],
+            held=run.skips,
+            resorted=run.resorted,
+            repeated=bool(run.repeats),
         )
         await self._write(run, record.opening(self._promise(run, conclusion)), out=False)
         return Opening(decision_id=run.decision_id, path=path, reason=conclusion.reason)
@@ -207,6 +225,7 @@ class IntelligentRouter:
             decision=run.decision,
             conclusion=conclusion,
             attempts=tuple(run.attempts),
+            repeats=run.repeats,
             prompt=record.prompt(
                 sent=run.verdict.texts, asked=run.ask.texts, pii=run.verdict.classes
             ),
@@ -234,6 +253,7 @@ class IntelligentRouter:
             held=run.skips,
             resorted=run.resorted,
             shed=run.shed,
+            repeated=bool(run.repeats),
         )
         told = telling.ANSWERED if run.answer is not None else self._tell(run, conclusion.reason)
         return Routed(
@@ -250,6 +270,7 @@ class IntelligentRouter:
             code=told.code,
             advice=told.advice,
             retry_after_s=told.retry_after_s,
+            repeats=run.repeats,
             streamed=_streamed(run, left=status == GONE),
         )
 

@@ -14,6 +14,7 @@ from routing import conf, loops, stream
 from routing.access import people, tokens
 from routing.access.tokens import TokenFacts
 from routing.audit import guards
+from routing.cache.shared import Shared
 from routing.changes import first_run as ground
 from routing.core import matrix, vocabulary
 from routing.core.decision import PathFacts, State
@@ -92,6 +93,12 @@ def versions() -> dict[str, int]:
     return seen | {"tokens": tokens.current().version}
 
 
+def epoch(environment: EnvironmentName) -> str:
+    """Return what answers are kept for: each change of flags or matrix forgets them all."""
+    mine = flags.current().environments[environment].version
+    return f"{mine}.{matrices.current().of(environment).version}"
+
+
 def find_token(secret: str, at: datetime) -> TokenFacts | None:
     """Return what the token of `secret` may do, from this process's memory."""
     return tokens.find(secret, at)
@@ -163,6 +170,8 @@ async def start() -> Sequence[tuple[str, Loop]]:
         situation=situation,
         refresh=refresh,
         versions=versions,
+        epoch=epoch,
+        shared=Shared.at(settings.REDIS_URL, settings.SECRET_KEY) if settings.REDIS_URL else None,
     )
     stream.bind(_engine.loop)
     await _engine.open()

@@ -18,6 +18,7 @@ from routing.core.values import Action, Health, Operation, Path, Reason
 from routing.decisions.queries import Flow, Recent
 
 SHOWN = 7
+_ORDINARY = frozenset({Reason.RULE, Reason.CACHE_HIT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,18 +102,23 @@ class RequestRow:
     reasons: tuple[tuple[str, int], ...]
     total: int
     synthetic: int
+    repeated: str
     is_off: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestTable:
-    """The last decisions by operation; `label` is "synthetic" where no real one was made."""
+    """The last decisions by operation; `label` is "synthetic" where no real one was made.
+
+    `repeated` is the share that the cache answered, "" where it answered none.
+    """
 
     rows: tuple[RequestRow, ...]
     total: int
     synthetic: int
     label: str
     efficiency: str
+    repeated: str
     since: datetime | None
     now: datetime
 
@@ -226,7 +232,10 @@ def request_table(facts: Facts, recent: Recent) -> RequestTable:
         total=real.total + ours.total,
         synthetic=ours.total,
         label="synthetic" if ours.total and not real.total else "",
-        efficiency=share(shown.answered - shown.moved, shown.total),
+        efficiency=share(
+            shown.answered - shown.moved - shown.repeated, shown.total - shown.repeated
+        ),
+        repeated=share(shown.repeated, shown.total) if shown.repeated else "",
         since=recent.since,
         now=facts.now,
     )
@@ -254,7 +263,8 @@ def _request_row(
         reasons=tuple((str(reason), count) for reason, count in flow.reasons.items()),
         total=flow.total,
         synthetic=0 if whole_is_ours else ours.total,
-        is_off=any(reason is not Reason.RULE for reason in flow.reasons),
+        repeated=share(flow.repeated, flow.total) if flow.repeated else "",
+        is_off=any(reason not in _ORDINARY for reason in flow.reasons),
     )
 
 

@@ -21,6 +21,7 @@ from routing.router import Ask
 OPERATION, PRIORITY = "X-HybridOps-Operation", "X-HybridOps-Priority"
 PATH, NONCE = "X-HybridOps-Path", "X-HybridOps-Nonce"
 EVENTS = "text/event-stream"
+CACHE = "Cache-Control"
 
 KEYS = (
     "operation",
@@ -70,6 +71,7 @@ def clean(found: Mapping[str, Any], *, said: Mapping[str, str | None], caller: C
         temperature=_temperature(found["temperature"]) if "temperature" in found else None,
         pinned=values.parse(Path, pinned) if pinned is not None else None,
         subject=_subject(found["subject"]) if "subject" in found else "",
+        fresh=_is_fresh(said.get(CACHE)),
     )
 
 
@@ -95,6 +97,12 @@ def nonce(said: str | None) -> str:
             f"{NONCE} takes 1 to 128 letters, digits, dots, dashes, colons, underscores."
         )
     return said or ""
+
+
+def _is_fresh(said: str | None) -> bool:
+    """Tell whether a Cache-Control header asks for an answer that was not given before."""
+    wishes = {wish.strip().lower() for wish in (said or "").split(",")}
+    return bool(wishes & {"no-cache", "no-store"})
 
 
 def _chosen(said: str | None, found: Mapping[str, Any], key: str, header: str) -> str | None:

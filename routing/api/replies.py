@@ -49,6 +49,7 @@ def _facts(done: Routed) -> dict[str, Any]:
         "reason": str(done.conclusion.reason),
         "candidates": _candidates(done.conclusion.candidates),
         "attempts": [_attempt(attempt) for attempt in done.attempts],
+        "repeats": done.repeats or None,
         "text": answer.text if answer else None,
         "usage": usage
         and {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},

@@ -119,7 +119,7 @@ class Visit:
         token = await self._token()
         peer = network.of(self._address())
         actor = token.actor(request_id=self.request_id, peer=peer)
-        names = (asked.OPERATION, asked.PRIORITY, asked.PATH, asked.NONCE, "Accept")
+        names = (asked.OPERATION, asked.PRIORITY, asked.PATH, asked.NONCE, asked.CACHE, "Accept")
         said = {name: wire.header(self.scope, name) for name in names}
         caller = Caller(
             environment=token.environment,

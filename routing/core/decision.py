@@ -250,13 +250,14 @@ def conclude(
     held: Mapping[Path, Skip] | None = None,
     resorted: bool = False,
     shed: bool = False,
+    repeated: bool = False,
 ) -> Conclusion:
     """Return what became of `decision` after `attempts`.
 
     The effective path is that of the successful attempt, None without one. `held` names eligible
     paths that were passed over when their turn came (a breaker gave no permit, no time was
     left); `resorted` says that the answer came from the last resort; `shed` that no slot of it
-    was free.
+    was free; `repeated` that an answer was given again, by no path.
     """
     held = held or {}
     answered = next((a.path for a in attempts if a.failure is None), None)
@@ -267,6 +268,8 @@ def conclude(
     )
     if decision.reason is Reason.REFUSED_COMPLIANCE:
         reason = Reason.REFUSED_COMPLIANCE
+    elif repeated:
+        reason = Reason.CACHE_HIT
     elif answered is None:
         reason = Reason.SHED if shed else Reason.NO_PATH
     elif resorted:

@@ -80,8 +80,8 @@ DECLARED: Mapping[FlagName, Declared] = {
         ),
         Declared(
             name=FlagName.CACHING,
-            purpose="For the response cache; there is none yet, so it changes nothing.",
-            when_off="Every request goes to a path, as it does now.",
+            purpose="Answers what was asked before from the cache; never emergencies.",
+            when_off="Every request goes to a path; what was kept is not looked at.",
             owner="routing",
             on_in=_ALL,
         ),

@@ -30,12 +30,14 @@ class Row:
 class Flow:
     """Decisions counted; times in µs by nearest rank over those that a path answered.
 
-    `moved` are those answered by another path than intended.
+    `moved` are those answered by another path than intended, `repeated` those answered from the
+    cache, which are among the answered ones.
     """
 
     total: int = 0
     answered: int = 0
     moved: int = 0
+    repeated: int = 0
     within_budget: int = 0
     p95_us: int | None = None
     effective: Mapping[Path, int] = field(default_factory=dict)
@@ -114,9 +116,11 @@ def _row(  # noqa: PLR0917 - one column each
 def _flow(rows: Iterable[Row]) -> Flow:
     kept = tuple(rows)
     answered = [row for row in kept if row.effective is not None]
+    repeated = sum(1 for row in kept if row.reason is Reason.CACHE_HIT)
     return Flow(
         total=len(kept),
-        answered=len(answered),
+        answered=len(answered) + repeated,
+        repeated=repeated,
         moved=sum(1 for row in answered if row.effective is not row.intended),
         within_budget=sum(1 for row in answered if row.within_budget),
         p95_us=_p95(sorted(row.duration_us for row in answered)),

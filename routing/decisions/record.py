@@ -71,7 +71,10 @@ class End:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """What is known of a decision before its end; `conclusion` is as it stands at `now`."""
+    """What is known of a decision before its end; `conclusion` is as it stands at `now`.
+
+    `repeats` is the decision whose answer is given again, empty for a new answer.
+    """
 
     decision_id: str
     now: datetime
@@ -82,6 +85,7 @@ class Promise:
     conclusion: Conclusion
     attempts: Sequence[Attempt]
     prompt: Prompt
+    repeats: str = ""
 
 
 def prompt(*, sent: Sequence[str], asked: Sequence[str], pii: Sequence[str] = ()) -> Prompt:
@@ -160,6 +164,7 @@ def _said(promise: Promise) -> dict[str, Json]:
         ],
         "effective": str(conclusion.effective) if conclusion.effective else None,
         "reason": str(conclusion.reason),
+        "repeats": promise.repeats or None,
         "budget_ms": decision.row.budget_ms,
         "prompt": {"sha256": prompt.sha256, "size": prompt.size, "pii": list(prompt.pii)},
     }

@@ -40,6 +40,7 @@ ROUTED = {
     **DECIDED,
     "effective": "the path that answered, or null",
     "attempts": "the calls made: path, ms, failure, detail",
+    "repeats": "the decision whose answer is given again, null for a new answer",
     "text": "the answer, or null",
     "usage": "input_tokens and output_tokens; null where the path tells none",
     "stop_reason": "as the path said it",

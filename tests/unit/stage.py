@@ -57,6 +57,7 @@ class Stage:
     breakers: dict[Path, Breaker] = field(default_factory=dict)
     facts: dict[Path, dict[str, Any]] = field(default_factory=dict)
     kill: Kill | None = None
+    epoch: str = "1"
     overrides: tuple[Override, ...] = ()
     policy: Policy = field(default_factory=Policy)
     limits: Limits = field(default_factory=Limits)
@@ -75,6 +76,7 @@ class Stage:
             log=self.log,
             clock=lambda: NOW,
             policy=self.policy,
+            epoch=lambda _: self.epoch,
             listeners=(lambda routed, _: self.seen.append(routed),),
             limits=self.limits,
         )

@@ -188,3 +188,12 @@ def test_any_json_becomes_an_ask_or_a_refusal_in_words(body: object) -> None:
 def test_any_bytes_become_an_ask_or_a_refusal_in_words(data: bytes) -> None:
     with pytest.raises(Invalid):
         clean(data)
+
+
+@pytest.mark.parametrize(
+    ("said", "fresh"),
+    [(None, False), ("max-age=0", False), ("no-cache", True), ("Max-Age=0, No-Store", True)],
+)
+def test_cache_control_asks_for_a_new_answer(said: str | None, fresh: bool) -> None:
+    made = asked.clean({"prompt": "x"}, said={asked.CACHE: said}, caller=CALLER)
+    assert made.fresh is fresh

@@ -35,6 +35,7 @@ async def test_answers_with_the_text_and_the_whole_decision(caller: Caller) -> N
         "reason": "rule",
         "candidates": [["mcp", None], ["direct_bedrock", None]],
         "attempts": 0,
+        "repeats": None,
         "text": "All well.",
         "usage": {"input_tokens": 3, "output_tokens": 2},
         "stop_reason": "end_turn",

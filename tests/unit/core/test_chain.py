@@ -233,3 +233,34 @@ def test_a_document_of_too_many_values_is_refused_however_short_they_are() -> No
     assert len(chain.strict_parse(fits)) == chain.MAX_NODES - 1  # type: ignore[arg-type]
     with pytest.raises(Invalid, match="too many values"):
         chain.strict_parse(fits[:-1] + b",0]")
+
+
+DOCUMENTS = st.one_of(
+    VALUES.map(json.dumps),
+    VALUES.map(lambda value: json.dumps(value, ensure_ascii=False, indent=1)),
+    st.text(
+        st.sampled_from('{}[]",:\\\t \n0123456789.eE+-truefalsnNaIy\ud83d\u00e9'), max_size=24
+    ),
+    st.integers(min_value=20, max_value=40).map(lambda n: "[" * n + "1" + "]" * n),
+    st.lists(st.sampled_from(['"a": 1', '"b": 1.5', '"a": 1e400', '"c": "\\ud800"'])).map(
+        lambda members: "{" + ", ".join(members) + "}"
+    ),
+)
+
+
+@given(DOCUMENTS, st.booleans(), st.sampled_from([3, 10_000]))
+def test_the_quick_reader_says_what_the_careful_one_says_or_leaves_it_to_him(
+    text: str, floats: bool, most: int
+) -> None:
+    quick = chain._quickly(text, max_nodes=most, floats=floats)
+    if quick is chain._UNSURE:
+        return
+    document = chain._Document(text=text, floats=floats, nodes=iter(range(most)))
+    careful, at = document.value(document.skip(0), chain.MAX_DEPTH)
+    assert document.skip(at) == len(text)
+    assert repr(quick) == repr(careful)  # 1 is not 1.0 is not True
+
+
+def test_an_ordinary_body_takes_the_quick_way() -> None:
+    body = json.dumps({"prompt": "Grüße, {[(x)]}: 12345", "max_tokens": 5, "temperature": 0.5})
+    assert chain._quickly(body, max_nodes=100, floats=True) is not chain._UNSURE

@@ -1,0 +1,1 @@
+"""Measured comparisons, each runnable alone; `results/` holds what was seen, and where."""
