@@ -229,7 +229,6 @@ class Attempts:
             timeout_s=limits.whole_s if limits else timeout_s,
             decision_id=run.decision_id,
             nonce=ask.caller.nonce,
-            first_s=timeout_s if limits else None,
             gap_s=limits.gap_s if limits else None,
         )
 

@@ -74,14 +74,15 @@ class Bedrock:
         return bedrock_replies.refused(error, request_id)
 
     def wording(self, asked: Asked, request_id: str) -> FrameWording:
-        return FrameWording()
+        named = {"content-type": eventstream.CONTENT_TYPE, "x-amzn-requestid": request_id}
+        return FrameWording(headers=named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameWording:
     """The frames of ConverseStream; it knows no sign of life between them."""
 
-    content_type: str = eventstream.CONTENT_TYPE
+    headers: Mapping[str, str]
     still_there: bytes = b""
 
     def opened(self, opening: Opening) -> bytes:

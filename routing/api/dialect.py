@@ -50,7 +50,9 @@ class Wording(Protocol):
     """How one answer in pieces is told; every method returns bytes that go out at once."""
 
     @property
-    def content_type(self) -> str: ...
+    def headers(self) -> Mapping[str, str]:
+        """The door's own headers, the type of what follows among them."""
+        ...
 
     @property
     def still_there(self) -> bytes:

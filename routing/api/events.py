@@ -7,7 +7,7 @@ from typing import Any
 
 from routing.api import wire
 
-CONTENT_TYPE = "text/event-stream; charset=utf-8"
+HEADERS = {"content-type": "text/event-stream; charset=utf-8"}
 STILL_THERE = b": still there\n\n"  # a comment, which readers pass over
 # Readers that split text into lines may take these for the end of one.
 _LINE_ENDS = {

@@ -120,7 +120,7 @@ class ChatWording:
     counts_usage: bool
     model: str
     created: int
-    content_type: str = events.CONTENT_TYPE
+    headers: Mapping[str, str] = field(default_factory=lambda: events.HEADERS)
     still_there: bytes = events.STILL_THERE
     _id: str = field(default="", init=False)
 

@@ -50,8 +50,8 @@ class Outlet:
         """Send status, headers and the first words."""
         self.begun = True
         headers = {
-            "content-type": self.wording.content_type,
             **wire.always(self.request_id),
+            **self.wording.headers,
             "x-accel-buffering": "no",  # nginx would gather what goes out
             replies.DECISION: opening.decision_id,
             STREAM: "one-piece" if opening.in_one_piece else "pieces",

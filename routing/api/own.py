@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from routing.api import asked, events, replies, wire
@@ -61,7 +61,7 @@ class OwnWording:
     """Events `opened`, `piece`, `end` and `error`; the last two say all that is known."""
 
     request_id: str
-    content_type: str = events.CONTENT_TYPE
+    headers: Mapping[str, str] = field(default_factory=lambda: events.HEADERS)
     still_there: bytes = events.STILL_THERE
 
     def opened(self, opening: Opening) -> bytes:

@@ -267,12 +267,11 @@ async def test_a_silence_and_the_whole_have_limits_of_their_own(
         assert stage.mcp.given_up == 5
 
 
-async def test_a_client_is_told_all_three_limits(stage: Stage) -> None:
+async def test_a_client_is_told_the_limits_of_a_stream(stage: Stage) -> None:
+    """How long it waits for a first sign of life is its own to know; the router waits for text."""
     await stage.router.stream(ask(EMERGENCY), Kept())
     (call,) = stage.direct.calls
-    assert call.first_s is not None
-    assert 4.9 < call.first_s <= 5
-    assert (call.gap_s, call.timeout_s) == (10, 300)
+    assert (call.first_s, call.gap_s, call.timeout_s) == (None, 10, 300)
 
 
 async def test_personal_data_is_masked_as_for_a_whole_answer(stage: Stage) -> None:

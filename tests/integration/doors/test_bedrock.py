@@ -102,6 +102,7 @@ def test_an_answer_in_pieces_arrives_as_it_comes(client: Any, stage: Stage) -> N
     assert rest[3]["metadata"]["usage"]["totalTokens"] == 10
     assert headers(answer)["x-hybridops-decision"] == stage.records()[0]["id"]
     assert headers(answer)["x-hybridops-stream"] == "one-piece"
+    assert answer["ResponseMetadata"]["RequestId"] == stage.records()[0]["request_id"]
 
 
 def test_usage_that_nobody_knows_is_left_out(client: Any) -> None:
