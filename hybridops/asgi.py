@@ -28,6 +28,7 @@ from dashboard.urls import websocket_urlpatterns  # noqa: E402
 from hybridops import static  # noqa: E402
 from hybridops.doors import Machines  # noqa: E402
 from routing import wiring  # noqa: E402
+from routing.api import door  # noqa: E402
 
 
 class Request(ASGIRequest):
@@ -68,7 +69,7 @@ class Root:
         if path == "/readyz":
             # The database is left out on purpose: its outage is no outage of routing.
             return _words(200, "ready") if self.life.ready else _words(503, "not ready")
-        if path.startswith("/api/"):
+        if door.is_ours(path):
             return self._machines.app
         if path.startswith(static.PREFIX) and self._files is not None:
             return self._files

@@ -18,17 +18,19 @@ from routing.router import IntelligentRouter
 
 
 class Machines:
-    """Everything under /api/; `booking` writes denials behind the callers' backs."""
+    """All that `door.is_ours`; `booking` writes denials behind the callers' backs."""
 
     def __init__(self) -> None:
         self.booking = Booking()
         self.app: App = door.build(
             router=_router,
             find=wiring.find_token,
+            find_key=wiring.find_access_key,
             clock=wiring.now,
             hosts=settings.ALLOWED_HOSTS,
             sources=_sources,
             booking=self.booking,
+            models=settings.HYBRIDOPS_MODELS,
         )
 
     def close(self) -> None:

@@ -1,13 +1,14 @@
 """Settings, all of them. The environment may say HYBRIDOPS_HOME, HYBRIDOPS_PORT, HYBRIDOPS_URL,
 HYBRIDOPS_ENVIRONMENTS, HYBRIDOPS_ENVIRONMENT, HYBRIDOPS_EMBEDDED, HYBRIDOPS_SYNTHETIC,
-HYBRIDOPS_FIRST_DEPLOYMENT, HYBRIDOPS_ALLOWED_HOSTS, HYBRIDOPS_SECRET_KEY, DATABASE_URL and
-REDIS_URL; anything it says that makes no sense stops the start with the mend.
+HYBRIDOPS_FIRST_DEPLOYMENT, HYBRIDOPS_ALLOWED_HOSTS, HYBRIDOPS_MODELS, HYBRIDOPS_SECRET_KEY,
+DATABASE_URL and REDIS_URL; anything it says that makes no sense stops the start with the mend.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from hybridops import sqlite
 
 sqlite.swap_in()
 
+MODEL_NAME = re.compile(r"[A-Za-z0-9._:/-]{1,80}")
 ENVIRONMENT_NAMES = ("development", "staging", "production")
 
 
@@ -47,6 +49,17 @@ def read_environments(text: str) -> tuple[str, ...]:
         raise ImproperlyConfigured(
             f"HYBRIDOPS_ENVIRONMENTS is {text!r}; name each of "
             f"{', '.join(ENVIRONMENT_NAMES)} at most once, separated by commas."
+        )
+    return names
+
+
+def read_models(text: str) -> tuple[str, ...]:
+    """Return the names that callers may send for the model, from `a,b`."""
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names or not all(MODEL_NAME.fullmatch(name) for name in names):
+        raise ImproperlyConfigured(
+            f"HYBRIDOPS_MODELS is {text!r}; give one or more names of 1 to 80 letters, digits, "
+            "dots, dashes, colons or slashes, separated by commas."
         )
     return names
 
@@ -141,6 +154,8 @@ if HYBRIDOPS_ENVIRONMENT not in HYBRIDOPS_ENVIRONMENTS:
         f"HYBRIDOPS_ENVIRONMENT is {HYBRIDOPS_ENVIRONMENT!r}; this process serves "
         f"{', '.join(HYBRIDOPS_ENVIRONMENTS)}."
     )
+# What programs may name as the model; which one answers is the environment's to say.
+HYBRIDOPS_MODELS = read_models(os.environ.get("HYBRIDOPS_MODELS") or "hybridops")
 REDIS_URL = os.environ.get("REDIS_URL", "")
 # The local stand-ins serve as the paths of a first run; beside a real database only if asked.
 HYBRIDOPS_EMBEDDED = read_switch("HYBRIDOPS_EMBEDDED", default=not os.environ.get("DATABASE_URL"))

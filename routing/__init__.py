@@ -13,7 +13,8 @@ breakers     circuits of this process around core.circuit
 cache        answers given before: in memory, in Redis, sealed
 decisions    the decision stream: segment, group commit, shipper, verification
 health       what was measured, as stored and in memory
-router       IntelligentRouter; recall answers from the cache, attempts carries its calls out
+router       IntelligentRouter; recall answers from the cache, attempts carries its calls out,
+             flow an answer in pieces
 monitor      HybridHealthMonitor: probe and judge
 runs         our own client of the machine door, under a token that dies with the run
 synthetic    labelled traffic through that door
@@ -21,5 +22,5 @@ changes      flags and matrix as use cases: judged, compared and set, booked, an
 support      BedrockSupportManager: the mode behind its flag, the infrastructure audit
 deployments  documents, the step ledger, pipeline and checks, rollback
 conf, loops, engine, wiring   settings, background loops, one server's parts, all put together
-api, upstreams, management    the machine door, the local stand-ins, the commands
+api, upstreams, management    the machine doors, the local stand-ins, the commands
 """

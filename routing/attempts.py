@@ -30,6 +30,7 @@ from routing.core.values import (
     WhenDown,
 )
 from routing.decisions import record
+from routing.flow import Flow, Left
 from routing.paths.base import Answer, Call, Message, PathClient, PathError
 
 ATTEMPT_SHARE = 0.6  # of what remains, while another path is left (product.md section 3)
@@ -71,7 +72,10 @@ class Ask:
 
 @dataclass(slots=True)
 class Run:
-    """One ask under way: its deadline on the monotonic clock and what was tried so far."""
+    """One ask under way: its deadline on the monotonic clock and what was tried so far.
+
+    With a `flow` the answer goes out piece by piece, and the deadline is that of the first.
+    """
 
     ask: Ask
     request: Request
@@ -81,6 +85,7 @@ class Run:
     verdict: gate.Verdict
     began: float
     deadline: float
+    flow: Flow | None = None
     attempts: list[Attempt] = field(default_factory=list)
     skips: dict[Path, Skip] = field(default_factory=dict)
     answer: Answer | None = None
@@ -90,12 +95,22 @@ class Run:
     resorted: bool = False
     repeats: str = ""  # the decision whose answer is given again
 
+    @property
+    def begun(self) -> bool:
+        """Whether a part of the answer is on its way to the caller."""
+        return self.flow is not None and self.flow.begun
+
     def left_s(self) -> float:
         return self.deadline - time.monotonic()
 
+    def ended(self) -> float:
+        """Return when the budget was kept or not: now, or when the first piece came."""
+        first = self.flow.first_at if self.flow is not None else None
+        return time.monotonic() if first is None else first
+
     def note(self, path: Path, began: float, failure: Failure | None, detail: str) -> int:
-        """Keep one attempt that began then; return how many µs it took."""
-        took_us = int((time.monotonic() - began) * 1_000_000)
+        """Keep one attempt that began then; return how many µs it took, to its first piece."""
+        took_us = int((self.ended() - began) * 1_000_000)
         self.attempts.append(
             Attempt(path=path, duration_us=took_us, failure=failure, detail=detail)
         )
@@ -167,26 +182,31 @@ class Attempts:
         began = time.monotonic()
         try:
             failure, detail = await self._call(run, path, left if alone else left * ATTEMPT_SHARE)
-        except BaseException:
+        except BaseException as error:
             if permit is not None:  # the caller went away: that says nothing about the path
                 self._board.cancel(key, permit)
-            run.note(path, began, Failure.OUTCOME_UNKNOWN, "The call was given up.")
+            run.note(path, began, *_given_up(run, error))
             raise
         took_us = run.note(path, began, failure, detail)
         if permit is not None:
             self._board.settle(key, permit, _result(failure, took_us, run))
         elif failure is None:
             self._board.probe_ok(key)
-        return failure is not None and failures.may_fall_back(failure)
+        # What has reached the caller is neither taken back nor followed by another answer.
+        return failure is not None and not run.begun and failures.may_fall_back(failure)
 
     async def _call(self, run: Run, path: Path, timeout_s: float) -> tuple[Failure | None, str]:
         run.said_s = None
         client = self._client(run.ask.caller.environment, path)
         if client is None:
             return Failure.DISABLED, "The path is not configured."
+        call = self._words(run, timeout_s)
         try:
-            async with asyncio.timeout(timeout_s):
-                run.answer = await client.call(self._words(run, timeout_s))
+            if run.flow is not None:
+                run.answer = await run.flow.carry(client.stream(call), path, first_s=timeout_s)
+            else:
+                async with asyncio.timeout(timeout_s):
+                    run.answer = await client.call(call)
         except TimeoutError:
             return Failure.TIMEOUT, f"No answer within {timeout_s:.1f} s."
         except PathError as error:
@@ -195,7 +215,7 @@ class Attempts:
         return None, ""
 
     def _words(self, run: Run, timeout_s: float) -> Call:
-        ask = run.ask
+        ask, limits = run.ask, run.flow and run.flow.limits
         system, *texts = run.verdict.texts
         return Call(
             environment=ask.caller.environment,
@@ -206,9 +226,11 @@ class Attempts:
             system=system,
             max_tokens=ask.max_tokens,
             temperature=ask.temperature,
-            timeout_s=timeout_s,
+            timeout_s=limits.whole_s if limits else timeout_s,
             decision_id=run.decision_id,
             nonce=ask.caller.nonce,
+            first_s=timeout_s if limits else None,
+            gap_s=limits.gap_s if limits else None,
         )
 
     async def _last_resort(self, run: Run) -> None:
@@ -256,7 +278,16 @@ def _resorts(run: Run) -> tuple[Path, ...]:
     return tuple(c.path for c in run.decision.candidates if c.path in wanted)
 
 
+def _given_up(run: Run, error: BaseException) -> tuple[Failure | None, str]:
+    """Return what is noted of a call that was not let end; a path that spoke did not fail."""
+    if run.begun and isinstance(error, asyncio.CancelledError | Left):
+        return None, "The caller left before the end."
+    return Failure.OUTCOME_UNKNOWN, "The call was given up."
+
+
 def _result(failure: Failure | None, took_us: int, run: Run) -> Result:
+    if run.begun and failure is Failure.TIMEOUT:
+        return Result.IGNORED  # it spoke until our own limit for a whole answer
     if failure is not None:
         return failures.counts_for_breaker(failure)
     return Result.SLOW if took_us > run.decision.row.budget_ms * 1000 else Result.SUCCESS

@@ -59,12 +59,13 @@ class Recall:
         """Return the key of `run`'s answer, None where none may be looked for.
 
         Without a subject nobody knows whose answer it is, so it is given to nobody else. A run's
-        own traffic proves things about the paths, so it always goes there.
+        own traffic proves things about the paths, so it always goes there; so does a stream, which
+        shows how a path speaks.
         """
         ask, decision = run.ask, run.decision
         if not run.state.flags[FlagName.CACHING] or not caching.may_repeat(decision):
             return None
-        if not ask.subject or ask.fresh or ask.caller.synthetic:
+        if not ask.subject or ask.fresh or ask.caller.synthetic or run.flow is not None:
             return None
         client = self._client(ask.caller.environment, decision.intended)
         if client is None:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -19,6 +19,7 @@ from routing.breakers.board import Board
 from routing.cache.store import ResponseCache
 from routing.compliance import gate
 from routing.core import telling
+from routing.core.chain import Json
 from routing.core.decision import (
     Attempt,
     Conclusion,
@@ -30,9 +31,10 @@ from routing.core.decision import (
 )
 from routing.core.errors import Unavailable
 from routing.core.telling import Told
-from routing.core.values import EnvironmentName, Failure, Operation, Path, Reason
+from routing.core.values import EnvironmentName, Failure, Operation, Path, Reason, StreamEnd
 from routing.decisions import record
 from routing.decisions.log import DecisionLog
+from routing.flow import Flow, Left, Limits, Opening, Outlet
 from routing.paths.base import Answer, PathClient
 from routing.recall import Epoch, Recall
 
@@ -41,6 +43,7 @@ __all__ = ["LARGE", "Ask", "IntelligentRouter", "Routed", "new_id"]
 # Characters: a look for personal data in more would hold up everybody else's requests (a
 # million take up to a second).
 LARGE = 16_384
+GONE = 499  # the status of a request whose caller did not wait for its end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,8 @@ class Routed:
 
     `code` and `advice` are the words for a caller without an answer, `seq` the record's number,
     None when an emergency went on without one, `repeats` the decision whose answer is given again.
+    `streamed` is what reached a caller piece by piece, None where nothing did; `duration_us` is
+    then until the first.
     """
 
     decision_id: str
@@ -66,6 +71,7 @@ class Routed:
     retry_after_s: int | None = None
     seq: int | None = None
     repeats: str = ""
+    streamed: record.Streamed | None = None
 
 
 class IntelligentRouter:
@@ -83,12 +89,14 @@ class IntelligentRouter:
         cache: ResponseCache | None = None,
         epoch: Epoch = lambda _: "",
         listeners: Sequence[Callable[[Routed, datetime], None]] = (),
+        limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
         self._situation = situation
         self._log = log
         self._clock = clock
         self._policy = policy
         self._listeners = tuple(listeners)
+        self._limits = limits
         self._attempts = Attempts(client=client, board=board)
         self._recall = Recall(
             attempts=self._attempts, cache=cache or ResponseCache(), client=client, epoch=epoch
@@ -105,11 +113,26 @@ class IntelligentRouter:
         Raises Unavailable when the record cannot be written; an emergency is then answered all
         the same and counted in a gap entry. A caller that is cancelled leaves a record too.
         """
+        return await self._carry_out(await self._begin(ask))
+
+    async def stream(self, ask: Ask, outlet: Outlet) -> Routed:
+        """Pass the answer to `outlet` piece by piece; return what became of `ask`.
+
+        As `route` in all else: its budget is the time to the first piece, before which nothing
+        goes out, and after which nothing is tried again. What begins is on disk before it does,
+        its end before this returns. Raises Left when `outlet` does not take a piece in time.
+        """
         run = await self._begin(ask)
+        run.flow = Flow(
+            outlet=outlet, begin=lambda path: self._open(run, path), limits=self._limits
+        )
+        return await self._carry_out(run)
+
+    async def _carry_out(self, run: Run) -> Routed:
         try:
             await self._recall.carry_out(run)
-        except asyncio.CancelledError:
-            await self._book_unanswered(run, status=499)
+        except (asyncio.CancelledError, Left):
+            await self._book_unanswered(run, status=GONE)
             raise
         except Exception:
             await self._book_unanswered(run, status=500)
@@ -151,43 +174,68 @@ class IntelligentRouter:
         subject = f"{tenant}/{ask.subject}" if ask.subject else tenant
         return self._situation(ask.caller.environment, subject)
 
+    async def _open(self, run: Run, path: Path) -> Opening:
+        """Book that an answer of `path` begins; raises Unavailable as the end's record would."""
+        speaking = Attempt(path=path, duration_us=0)
+        conclusion = conclude(
+            run.decision, [*run.attempts, speaking], held=run.skips, resorted=run.resorted
+        )
+        await self._write(run, record.opening(self._promise(run, conclusion)), out=False)
+        return Opening(decision_id=run.decision_id, path=path, reason=conclusion.reason)
+
     async def _book_unanswered(self, run: Run, *, status: int) -> None:
-        run.failure = run.failure or Failure.OUTCOME_UNKNOWN
+        if not run.begun:
+            run.failure = run.failure or Failure.OUTCOME_UNKNOWN
         with contextlib.suppress(Unavailable):  # nobody got an answer that would lack its record
             await asyncio.shield(self._book(run, status=status))
 
     async def _book(self, run: Run, *, status: int | None = None) -> Routed:
         routed = self._routed(run, status)
+        end = record.End(
+            status=routed.status,
+            duration_us=routed.duration_us,
+            failure=str(run.failure or ""),
+            usage=_usage(run.answer),
+            stop_reason=run.answer.stop_reason if run.answer else "",
+            streamed=routed.streamed,
+            repeats=run.repeats,
+        )
+        body = record.body(self._promise(run, routed.conclusion), end)
+        routed = replace(routed, seq=await self._write(run, body, out=run.begun))
         now = self._clock()
-        body = record.body(
+        for listener in self._listeners:
+            listener(routed, now)
+        return routed
+
+    def _promise(self, run: Run, conclusion: Conclusion) -> record.Promise:
+        return record.Promise(
             decision_id=run.decision_id,
-            now=now,
+            now=self._clock(),
             caller=run.ask.caller,
             request=run.request,
             state=run.state,
             decision=run.decision,
-            conclusion=routed.conclusion,
-            attempts=run.attempts,
-            repeats=run.repeats,
+            conclusion=conclusion,
+            attempts=tuple(run.attempts),
             prompt=record.prompt(
                 sent=run.verdict.texts, asked=run.ask.texts, pii=run.verdict.classes
             ),
-            end=record.End(
-                status=routed.status,
-                duration_us=routed.duration_us,
-                failure=str(run.failure or ""),
-                usage=_usage(run.answer),
-            ),
         )
+
+    async def _write(self, run: Run, body: Mapping[str, Json], *, out: bool) -> int | None:
+        """Return the number of `body` once it is on disk; None for an emergency that goes on.
+
+        `out` says that the answer went out already: then its record is missing, and counted.
+        """
+        emergency = run.ask.operation is Operation.EMERGENCY
         try:
-            routed = replace(routed, seq=await self._log.record(body))
+            return await self._log.record(body)
         except Unavailable:
-            if run.ask.operation is not Operation.EMERGENCY:
-                raise
-            self._log.count_loss()
-        for listener in self._listeners:
-            listener(routed, now)
-        return routed
+            if emergency or out:
+                self._log.count_loss()
+            if emergency:
+                return None
+            raise
 
     def _routed(self, run: Run, status: int | None) -> Routed:
         conclusion = conclude(
@@ -205,7 +253,7 @@ class IntelligentRouter:
             conclusion=conclusion,
             attempts=tuple(run.attempts),
             status=status or told.status,
-            duration_us=int((time.monotonic() - run.began) * 1_000_000),
+            duration_us=int((run.ended() - run.began) * 1_000_000),
             pii=tuple(str(kind) for kind in run.verdict.classes),
             caller=run.ask.caller,
             answer=run.answer,
@@ -214,6 +262,7 @@ class IntelligentRouter:
             advice=told.advice,
             retry_after_s=told.retry_after_s,
             repeats=run.repeats,
+            streamed=_streamed(run, left=status == GONE),
         )
 
     def _tell(self, run: Run, reason: Reason) -> Told:
@@ -223,6 +272,7 @@ class IntelligentRouter:
             refusal=run.verdict.refusal,
             said_s=run.said_s,
             wait_s=self._attempts.wait_s(run),
+            begun=run.begun,
         )
 
 
@@ -247,3 +297,15 @@ def _usage(answer: Answer | None) -> tuple[int, int] | None:
     if answer is None or answer.usage is None:
         return None
     return answer.usage.input_tokens, answer.usage.output_tokens
+
+
+def _streamed(run: Run, *, left: bool) -> record.Streamed | None:
+    if run.flow is None or not run.begun:
+        return None
+    end = StreamEnd.GIVEN_UP if left else StreamEnd.BROKEN_OFF
+    return record.Streamed(
+        end=end if run.answer is None else StreamEnd.COMPLETE,
+        pieces=run.flow.pieces,
+        size=run.flow.size,
+        total_us=int((time.monotonic() - run.began) * 1_000_000),
+    )

@@ -104,6 +104,11 @@ def find_token(secret: str, at: datetime) -> TokenFacts | None:
     return tokens.find(secret, at)
 
 
+def find_access_key(access_key_id: str, at: datetime) -> tuple[TokenFacts, str] | None:
+    """Return the token of an access key with the secret that it signs with."""
+    return tokens.find_access_key(access_key_id, at)
+
+
 def flags_in_force(environment: EnvironmentName) -> Mapping[FlagName, bool]:
     """Return the flags that this process runs in `environment`, for nobody in particular."""
     return flags.current().evaluate(environment, "")

@@ -85,7 +85,8 @@ class Token(models.Model):
     """A machine's credential for one environment; only a digest of its secret is kept.
 
     `kind` `run` is minted by ourselves for one run and may pin a path; `machine` is a caller's.
-    `operations` is the allow-list; `emergency` is its own scope beside it.
+    `operations` is the allow-list; `emergency` is its own scope beside it. With an access key it
+    may sign requests too; the secret of that follows from `generation` (`keys`), 0 without one.
     """
 
     id = models.CharField(primary_key=True, max_length=32)  # shown, never secret
@@ -97,6 +98,8 @@ class Token(models.Model):
     operations = models.JSONField(default=list)
     emergency = models.BooleanField(default=False)
     secret_sha256 = models.CharField(max_length=64, unique=True)
+    access_key_id = models.CharField(max_length=32, null=True, unique=True)
+    generation = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=300)
     expires_at = models.DateTimeField()

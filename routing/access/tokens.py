@@ -13,12 +13,12 @@ from django.db import transaction
 from django.db.models import F
 
 from routing import stream
-from routing.access import scope
+from routing.access import keys, scope
 from routing.access.models import Token, TokenSet
 from routing.access.scope import TokenKind
 from routing.audit import ledger
 from routing.core.chain import Json
-from routing.core.errors import NotFound
+from routing.core.errors import NotFound, NotSignedIn
 from routing.core.rights import Actor
 from routing.core.values import Action, ActorKind, EnvironmentName, Operation, Role
 
@@ -27,7 +27,11 @@ PREFIX = "hyo_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """A new token; `secret` is shown now and never again."""
+    """A new token; `secret` is shown now and never again.
+
+    So is `secret_access_key`, which signs requests together with `access_key_id`; both are empty
+    for a token without an access key.
+    """
 
     id: str
     secret: str = field(repr=False)
@@ -35,6 +39,8 @@ class Issued:
     environment: EnvironmentName
     role: Role
     expires_at: datetime
+    access_key_id: str = ""
+    secret_access_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,8 @@ class TokenFacts:
     operations: frozenset[Operation]
     emergency: bool
     expires_at: datetime
+    access_key_id: str = ""
+    generation: int = 0
 
     def may(self, operation: Operation) -> bool:
         """Tell whether the token may ask for `operation`."""
@@ -71,18 +79,26 @@ class TokenFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All tokens that are not revoked, by the digest of their secret, at one version."""
+    """All tokens that are not revoked, by secret (its digest) and access key, at one version."""
 
     version: int = -1
     by_digest: Mapping[str, TokenFacts] = field(default_factory=dict)
+    by_access_key: Mapping[str, TokenFacts] = field(default_factory=dict)
 
     def find(self, secret: str, now: datetime) -> TokenFacts | None:
         """Return what the token of `secret` may do; None if unknown, revoked or expired.
 
         The time that this takes tells of the digest at most, and nobody can aim at a digest.
         """
-        found = self.by_digest.get(_digest(secret))
-        return found if found and now < found.expires_at else None
+        return _in_force(self.by_digest.get(_digest(secret)), now)
+
+    def find_access_key(self, access_key_id: str, now: datetime) -> TokenFacts | None:
+        """Return what the token of an access key may do; whether its secret was known is open."""
+        return _in_force(self.by_access_key.get(access_key_id), now)
+
+
+def _in_force(found: TokenFacts | None, now: datetime) -> TokenFacts | None:
+    return found if found and now < found.expires_at else None
 
 
 _current = Snapshot()
@@ -101,9 +117,10 @@ def issue(
     tenant: str = "default",
     expires_at: datetime | None = None,
     kind: TokenKind = TokenKind.MACHINE,
+    access_key: bool = False,
     reason: str = "",
 ) -> Issued:
-    """Make a token and return its secret, once.
+    """Make a token and return its secret, once; with `access_key` also a pair to sign with.
 
     `operations` is the allow-list, all but `emergency` without it. A machine's token needs the
     right Settings and lasts 90 days, at most 365; a run token is minted by ourselves and lasts
@@ -120,6 +137,7 @@ def issue(
     ):
         scope.check(by, environment=environment, role=role, kind=kind)
         secret = PREFIX + secrets.token_urlsafe(32)
+        server = keys.server_key() if access_key else b""
         row = Token(
             id=token_id,
             name=scope.named(name),
@@ -130,6 +148,8 @@ def issue(
             operations=[str(o) for o in scope.operations(operations)],
             emergency=emergency,
             secret_sha256=_digest(secret),
+            access_key_id=keys.new_id(server) if access_key else None,
+            generation=int(access_key),
             created_at=now,
             created_by=by.id,
             expires_at=scope.end(expires_at, kind=kind, now=now),
@@ -146,6 +166,8 @@ def issue(
         environment=environment,
         role=role,
         expires_at=row.expires_at,
+        access_key_id=row.access_key_id or "",
+        secret_access_key=_secret(server, row),
     )
 
 
@@ -228,7 +250,8 @@ def load() -> None:
         version = _version()
         rows = Token.objects.filter(revoked_at=None)
         by_digest = {row.secret_sha256: _facts(row) for row in rows}
-        _current = Snapshot(version=version, by_digest=by_digest)
+        by_access_key = {f.access_key_id: f for f in by_digest.values() if f.access_key_id}
+        _current = Snapshot(version=version, by_digest=by_digest, by_access_key=by_access_key)
 
 
 def refresh_if_changed() -> None:
@@ -245,6 +268,29 @@ def current() -> Snapshot:
 def find(secret: str, now: datetime) -> TokenFacts | None:
     """Return what the token of `secret` may do, from memory; None if it is not in force."""
     return _current.find(secret, now)
+
+
+def find_access_key(access_key_id: str, now: datetime) -> tuple[TokenFacts, str] | None:
+    """Return the token of an access key with its secret, from memory; None if not in force.
+
+    Raises NotSignedIn for one whose secret only another installation could know.
+    """
+    found = _current.find_access_key(access_key_id, now)
+    if found is None:
+        return None
+    server = keys.server_key()
+    if not keys.made_here(access_key_id, server):
+        raise NotSignedIn(
+            "This access key was made under another server key; ask whoever runs this server to "
+            "copy HYBRIDOPS_HOME/keys/access_key from there, or an admin for a new token."
+        )
+    return found, keys.secret(server, token_id=found.id, generation=found.generation)
+
+
+def _secret(server: bytes, row: Token) -> str:
+    if not row.generation:
+        return ""
+    return keys.secret(server, token_id=row.id, generation=row.generation)
 
 
 def _digest(secret: str) -> str:
@@ -274,11 +320,14 @@ def _facts(row: Token) -> TokenFacts:
         operations=frozenset(Operation(o) for o in row.operations),
         emergency=row.emergency,
         expires_at=row.expires_at,
+        access_key_id=row.access_key_id or "",
+        generation=row.generation,
     )
 
 
 def _said(row: Token) -> Mapping[str, Json]:
-    return {
+    key: dict[str, Json] = {"access_key_id": row.access_key_id} if row.access_key_id else {}
+    return key | {
         "name": row.name,
         "kind": row.kind,
         "role": row.role,

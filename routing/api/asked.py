@@ -21,6 +21,7 @@ from routing.router import Ask
 OPERATION, PRIORITY = "X-HybridOps-Operation", "X-HybridOps-Priority"
 PATH, NONCE = "X-HybridOps-Path", "X-HybridOps-Nonce"
 CACHE = "Cache-Control"
+EVENTS = "text/event-stream"
 
 KEYS = (
     "operation",
@@ -31,6 +32,7 @@ KEYS = (
     "max_tokens",
     "temperature",
     "subject",
+    "stream",
 )
 MOST_TOKENS = 64_000
 USUAL_TOKENS = 1024
@@ -71,6 +73,21 @@ def clean(found: Mapping[str, Any], *, said: Mapping[str, str | None], caller: C
         subject=_subject(found["subject"]) if "subject" in found else "",
         fresh=_is_fresh(said.get(CACHE)),
     )
+
+
+def streams(found: Mapping[str, Any], accept: str | None) -> bool:
+    """Tell whether the answer is wanted in pieces: by the body's `stream`, else by Accept."""
+    kinds = {part.partition(";")[0].strip().lower() for part in (accept or "*/*").split(",")}
+    takes_events = bool(kinds & {EVENTS, "text/*", "*/*"})
+    takes_whole = bool(kinds & {"application/json", "application/*", "*/*"})
+    if "stream" not in found:
+        return takes_events and not takes_whole
+    wanted = found["stream"]
+    if not isinstance(wanted, bool):
+        raise Invalid(f"stream must be true or false; it is {_kind(wanted)}.")
+    if not (takes_events if wanted else takes_whole):
+        raise Invalid("The header Accept and the body's stream differ; send one of them.")
+    return wanted
 
 
 def nonce(said: str | None) -> str:

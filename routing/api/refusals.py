@@ -1,6 +1,9 @@
 """What only an HTTP door can refuse; the rest of the tree is in `core.errors`.
 
 Refused
+├── CannotCarry     400, what no path of ours can say
+├── NotSignedIn
+│   └── BadSignature 401
 ├── MethodRefused   405, facts carry `allow`
 ├── TooSlow         408
 ├── TooLarge        413
@@ -9,7 +12,16 @@ Refused
 
 from __future__ import annotations
 
-from routing.core.errors import Refused
+from routing.core.errors import NotSignedIn, Refused
+
+
+class CannotCarry(Refused):
+    code = "unsupported"
+    status = 400
+
+
+class BadSignature(NotSignedIn):
+    code = "bad_signature"
 
 
 class MethodRefused(Refused):

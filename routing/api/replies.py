@@ -16,14 +16,24 @@ DECISION = "x-hybridops-decision"
 
 def routed(done: Routed, request_id: str) -> Reply:
     """Return the answer, or the refusal with the same facts."""
-    headers = {DECISION: done.decision_id}
+    body = facts(done, request_id)
+    return Reply(status=done.status, body=body, headers=headers(done))
+
+
+def headers(done: Routed) -> dict[str, str]:
+    """Return the headers of every whole answer and refusal that a decision stands behind."""
+    named = {DECISION: done.decision_id}
     if done.retry_after_s is not None:
-        headers["retry-after"] = str(done.retry_after_s)
-    facts = _facts(done)
+        named["retry-after"] = str(done.retry_after_s)
+    return named
+
+
+def facts(done: Routed, request_id: str) -> dict[str, Any]:
+    """Return all that is told of `done`, with an `error` first where there is no answer."""
     if done.answer is not None:
-        return Reply(status=done.status, body=facts, headers=headers)
+        return _facts(done)
     said = {"code": done.code, "message": done.advice, "request_id": request_id}
-    return Reply(status=done.status, body={"error": said, **facts}, headers=headers)
+    return {"error": said, **_facts(done)}
 
 
 def _facts(done: Routed) -> dict[str, Any]:
@@ -47,6 +57,22 @@ def _facts(done: Routed) -> dict[str, Any]:
         "model": answer.model if answer else None,
         "pii": list(done.pii),
         "duration_ms": _ms(done.duration_us),
+        **_streamed(done),
+    }
+
+
+def _streamed(done: Routed) -> dict[str, Any]:
+    """Return what went out in pieces; `duration_ms` beside it is then until the first."""
+    sent = done.streamed
+    if sent is None:
+        return {}
+    return {
+        "stream": {
+            "end": str(sent.end),
+            "pieces": sent.pieces,
+            "bytes": sent.size,
+            "total_ms": _ms(sent.total_us),
+        }
     }
 
 

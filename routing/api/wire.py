@@ -48,6 +48,12 @@ def header(scope: Scope, name: str) -> str | None:
     return values[0].decode("latin-1").strip() if values else None
 
 
+def raw_path(scope: Scope) -> str:
+    """Return the path as it was sent, still encoded; a signature is over that one."""
+    raw: bytes | None = scope.get("raw_path")
+    return str(scope["path"]) if raw is None else raw.partition(b"?")[0].decode("latin-1")
+
+
 def has_body(scope: Scope) -> bool:
     """Tell whether the caller announced a body."""
     names = {key for key, value in scope["headers"] if value != b"0"}
@@ -149,18 +155,35 @@ def refused(error: HybridOpsError, request_id: str, facts: Mapping[str, Any]) ->
 async def answer(send: Send, reply: Reply, *, request_id: str, method: str, read: bool) -> None:
     """Send `reply`; a body that was not read ends the connection, or it would be taken for the
     next request."""
-    text = json.dumps(reply.body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    body = text.encode("utf-8", "replace")
+    body = packed(reply.body)
     headers = {
         "content-type": "application/json",
         "content-length": str(len(body)),
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-        "x-request-id": request_id,
+        **always(request_id),
         **reply.headers,
     }
     if not read:
         headers["connection"] = "close"
-    pairs = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
+    await start(send, reply.status, headers)
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+
+
+def packed(body: Mapping[str, Any]) -> bytes:
+    """Return `body` as JSON; half a surrogate pair, which no text can hold, becomes `?`."""
+    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
+
+
+def always(request_id: str) -> dict[str, str]:
+    """Return the headers of every answer."""
+    return {
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+        "x-request-id": request_id,
+    }
+
+
+async def start(send: Send, status: int, headers: Mapping[str, str]) -> None:
+    """Send status and headers."""
+    pairs = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})

@@ -20,6 +20,7 @@ class Told:
 
 
 ANSWERED = Told(status=200, code="", advice="")
+_PART = "The answer is incomplete and nothing was added to it."
 _BREACH = "The intended path breaks the residency of this environment; ask an admin to mend it."
 
 
@@ -30,20 +31,27 @@ def tell(
     refusal: str,
     said_s: float | None,
     wait_s: int,
+    begun: bool = False,
 ) -> Told:
     """Return what to tell a caller who gets no answer; total over its arguments.
 
     `refusal` names the compliance rule that the request broke, `said_s` is the provider's own
-    hint, `wait_s` how long until a breaker lets the next trial through.
+    hint, `wait_s` how long until a breaker lets the next trial through. `begun` says that a part
+    of the answer had reached the caller, so that no other path was thought of.
     """
     if reason is Reason.REFUSED_COMPLIANCE:
         return Told(status=422, code=str(reason), advice=refusal or _BREACH)
     if reason is Reason.SHED:
         advice = "Both slots for forced emergencies are taken; send it again at once."
         return Told(status=503, code=str(reason), advice=advice, retry_after_s=1)
-    if failure is not None and not failures.may_fall_back(failure):
+    if failure is not None and (begun or not failures.may_fall_back(failure)):
         final = failures.consequence(failure)
-        return Told(status=final.status, code=str(failure), advice=final.advice)
+        return Told(
+            status=final.status,
+            code=str(failure),
+            advice=f"{_PART} {final.advice}" if begun else final.advice,
+            retry_after_s=final.retry_after_s,
+        )
     hint = None
     if failure is not None:
         said = None if said_s is None or not math.isfinite(said_s) else math.ceil(said_s)

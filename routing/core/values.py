@@ -141,6 +141,15 @@ class Failure(StrEnum):
     PROVIDER = "provider"
 
 
+class StreamEnd(StrEnum):
+    """How an answer ended that had begun to reach its caller piece by piece."""
+
+    COMPLETE = "complete"
+    BROKEN_OFF = "broken_off"  # by the path, or by our own limits for it
+    GIVEN_UP = "given_up"  # the caller left, or this server was told to end
+    LOST = "lost"  # the process died; its successor says so
+
+
 class Role(StrEnum):
     VIEWER = "viewer"
     REVIEWER = "reviewer"

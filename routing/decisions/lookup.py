@@ -10,8 +10,8 @@ from routing.decisions.models import Decision
 
 
 def decision(id: str) -> Mapping[str, Any] | None:
-    """Return the record of the decision `id` once it is in the database, else None."""
-    found = Decision.objects.filter(decision_id=id).first() if id else None
+    """Return the decision's own record, that of its end, once it is in the database."""
+    found = Decision.objects.filter(decision_id=id, kind="decision").first() if id else None
     return _said(found)
 
 

@@ -10,7 +10,7 @@ from django.db import models
 class Decision(models.Model):
     """One record of one decision stream. `body` holds the bytes that were chained; the other
     columns are derived from them. Records that are no decision (`opened`, `closed`, `gap`) keep
-    theirs empty."""
+    theirs empty. An answer in pieces has a `begun` before its `decision`, under the same id."""
 
     pk = models.CompositePrimaryKey("stream", "seq")
     stream = models.CharField(max_length=120)

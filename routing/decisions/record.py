@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from routing.core import arguments
 from routing.core.chain import MAX_INT, Json
 from routing.core.decision import Attempt, Conclusion, Decision, Request, State
-from routing.core.values import EnvironmentName
+from routing.core.values import EnvironmentName, Failure, Reason, StreamEnd
 from routing.decisions.log import stamp
+
+OPENING = "begun"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +42,48 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Streamed:
+    """What reached a caller piece by piece: pieces, bytes of their text, µs from first to last.
+
+    `total_us` counts from the arrival of the request.
+    """
+
+    end: StreamEnd
+    pieces: int
+    size: int
+    total_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """How the request ended: HTTP status, µs in all, tokens where the path told them."""
+    """How the request ended: HTTP status, µs in all, tokens where the path told them.
+
+    Of an answer in pieces `duration_us` is until the first, which is what its budget is about.
+    `repeats` is the decision whose answer was given again, empty for a new answer.
+    """
 
     status: int
     duration_us: int
     failure: str = ""
     usage: tuple[int, int] | None = None
+    stop_reason: str = ""
+    streamed: Streamed | None = None
+    repeats: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What is known of a decision before its end; `conclusion` is as it stands at `now`."""
+
+    decision_id: str
+    now: datetime
+    caller: Caller
+    request: Request
+    state: State
+    decision: Decision
+    conclusion: Conclusion
+    attempts: Sequence[Attempt]
+    prompt: Prompt
 
 
 def prompt(*, sent: Sequence[str], asked: Sequence[str], pii: Sequence[str] = ()) -> Prompt:
@@ -59,38 +96,63 @@ def prompt(*, sent: Sequence[str], asked: Sequence[str], pii: Sequence[str] = ()
     return Prompt(sha256=digest.hexdigest(), size=size, pii=tuple(str(kind) for kind in pii))
 
 
-def body(
-    *,
-    decision_id: str,
-    now: datetime,
-    caller: Caller,
-    request: Request,
-    state: State,
-    decision: Decision,
-    conclusion: Conclusion,
-    attempts: Sequence[Attempt],
-    prompt: Prompt,
-    end: End,
-    repeats: str = "",
-) -> dict[str, Json]:
-    """Return the record of one decision, ready for the log.
+def body(promise: Promise, end: End) -> dict[str, Json]:
+    """Return the record of one decision, ready for the log."""
+    return {
+        **_said(promise),
+        "kind": "decision",
+        "status": end.status,
+        "failure": end.failure,
+        "duration_us": end.duration_us,
+        "usage": _tokens(end.usage),
+        "stop_reason": _words(end.stop_reason),
+        "streamed": _stream(end.streamed),
+        "repeats": end.repeats or None,
+    }
 
-    `repeats` is the decision whose answer was given again, empty for a new answer.
+
+def opening(promise: Promise) -> dict[str, Json]:
+    """Return the record that stands before the first piece of an answer.
+
+    The decision's own record follows it, under the same id; this one is not counted.
     """
-    effective = conclusion.effective
+    return {**_said(promise), "kind": OPENING}
+
+
+def lost(opened: Mapping[str, Json], *, now: datetime) -> dict[str, Json]:
+    """Return the record of a decision whose process died while its answer went out."""
+    known = {key: value for key, value in opened.items() if key not in ("stream", "seq")}
+    return {
+        **known,
+        "kind": "decision",
+        "at": stamp(now),
+        "effective": None,
+        "reason": str(Reason.NO_PATH),
+        "status": 500,
+        "failure": str(Failure.OUTCOME_UNKNOWN),
+        "duration_us": None,
+        "usage": None,
+        "stop_reason": "",
+        "streamed": {"end": str(StreamEnd.LOST), "pieces": None, "bytes": None, "total_us": None},
+        "repeats": None,
+    }
+
+
+def _said(promise: Promise) -> dict[str, Json]:
+    caller, conclusion = promise.caller, promise.conclusion
+    decision, prompt = promise.decision, promise.prompt
     return {
         "v": 1,
-        "kind": "decision",
-        "id": decision_id,
-        "at": stamp(now),
+        "id": promise.decision_id,
+        "at": stamp(promise.now),
         "environment": str(caller.environment),
-        "operation": str(request.operation),
+        "operation": str(promise.request.operation),
         "token": caller.token,
         "tenant": caller.tenant,
         "request_id": caller.request_id,
         "synthetic": caller.synthetic,
         "nonce": caller.nonce,
-        "arguments": arguments.pack(request, state),
+        "arguments": arguments.pack(promise.request, promise.state),
         "matrix_path": str(decision.matrix_path),
         "intended": str(decision.intended),
         "promised": str(decision.reason),
@@ -98,17 +160,23 @@ def body(
         "last_resort": [str(p) for p in decision.last_resort],
         "attempts": [
             [str(a.path), a.duration_us, a.failure and str(a.failure), _words(a.detail)]
-            for a in attempts
+            for a in promise.attempts
         ],
-        "effective": str(effective) if effective else None,
+        "effective": str(conclusion.effective) if conclusion.effective else None,
         "reason": str(conclusion.reason),
-        "repeats": repeats or None,
-        "status": end.status,
-        "failure": end.failure,
         "budget_ms": decision.row.budget_ms,
-        "duration_us": end.duration_us,
-        "usage": _tokens(end.usage),
         "prompt": {"sha256": prompt.sha256, "size": prompt.size, "pii": list(prompt.pii)},
+    }
+
+
+def _stream(streamed: Streamed | None) -> Json:
+    if streamed is None:
+        return None
+    return {
+        "end": str(streamed.end),
+        "pieces": streamed.pieces,
+        "bytes": streamed.size,
+        "total_us": streamed.total_us,
     }
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from django.db import DatabaseError, transaction
 
 from routing.core import chain
 from routing.core.errors import Broken
-from routing.decisions import segment
+from routing.decisions import record, segment
 from routing.decisions.log import stamp
 from routing.decisions.models import Decision
 
@@ -106,7 +106,7 @@ class Shipper:
         return at.seq - first
 
     def _copy(self, path: Path, stream: str, batch: list[segment.Record]) -> Progress:
-        rows = [_row(stream, record) for record in batch]
+        rows = [_row(stream, kept) for kept in batch]
         try:
             with transaction.atomic():
                 Decision.objects.bulk_create(rows)
@@ -130,35 +130,39 @@ def _resume(path: Path, stream: str) -> Progress:
     last = Decision.objects.filter(stream=stream).order_by("-seq").first()
     if last is None:
         return Progress()
-    for record in segment.read(path, stream=stream, upto=last.seq):
-        if record.seq == last.seq:
-            if record.link != bytes(last.hash):
+    for kept in segment.read(path, stream=stream, upto=last.seq):
+        if kept.seq == last.seq:
+            if kept.link != bytes(last.hash):
                 raise Broken(f"{path.name} and the database disagree on record {last.seq}.")
-            return Progress(seq=record.seq, offset=record.end, closed=last.kind == "closed")
+            return Progress(seq=kept.seq, offset=kept.end, closed=last.kind == "closed")
     raise Broken(f"{path.name} ends before record {last.seq}, which the database has.")
 
 
-def _row(stream: str, record: segment.Record) -> Decision:
+def _row(stream: str, kept: segment.Record) -> Decision:
     return Decision(
         stream=stream,
-        seq=record.seq,
-        body=record.body,
-        prev=record.prev,
-        hash=record.link,
-        **derive(_read(record)),
+        seq=kept.seq,
+        body=kept.body,
+        prev=kept.prev,
+        hash=kept.link,
+        **derive(_read(kept)),
     )
 
 
-def _read(record: segment.Record) -> dict[str, Any]:
+def _read(kept: segment.Record) -> dict[str, Any]:
     """Return what a record says; only our own pen writes records that link, so it is an object."""
-    body = chain.read(record.body)
+    body = chain.read(kept.body)
     if not isinstance(body, dict):
-        raise Broken(f"Record {record.seq} is no object, although its link holds.", seq=record.seq)
+        raise Broken(f"Record {kept.seq} is no object, although its link holds.", seq=kept.seq)
     return body
 
 
 def derive(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the query columns that follow from a record's body."""
+    """Return the query columns that follow from a record's body.
+
+    An answer in pieces has two records, the one that says that it begins and its decision's:
+    only the second is of the kind `decision`, so whoever counts those counts each once.
+    """
     at = body.get("at")
     duration = body.get("duration_us")
     budget = body.get("budget_ms")
@@ -178,23 +182,46 @@ def derive(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _close(path: Path, stream: str, now: datetime, *, by: str) -> bool:
-    """Cut a torn tail and append `closed`; False when the stream was closed already."""
-    records: Iterable[segment.Record] = segment.read(path, stream=stream)
-    last = None
-    for last in records:  # noqa: B007 - the last one is wanted
-        pass
+    """Cut a torn tail, end what had begun, append `closed`; False when it was closed already."""
+    last, begun = None, _Begun()
+    for last in segment.read(path, stream=stream):
+        begun.see(_read(last))
     if last is None:
         path.unlink()  # killed before its first record: it holds nothing that was acknowledged
         return False
-    if _read(last)["kind"] == "closed":
+    if begun.closed:
         return False
-    note: dict[str, chain.Json] = {"v": 1, "kind": "closed", "at": stamp(now), "by": by}
-    data = chain.canonical({**note, "stream": stream, "seq": last.seq + 1})
-    link = chain.link(stream, last.seq + 1, last.link, data)
+    notes = [record.lost(body, now=now) for body in begun.open.values()]
+    notes.append({"v": 1, "kind": "closed", "at": stamp(now), "by": by})
     with path.open("r+b") as file:
         file.truncate(last.end)
         file.seek(last.end)
-        file.write(len(data).to_bytes(4, "big") + data + link)
+        file.write(_blocks(stream, last, notes))
         file.flush()
         os.fdatasync(file.fileno())
     return True
+
+
+@dataclass(slots=True)
+class _Begun:
+    """Which answers of a stream of records have begun and not ended, and whether it is closed."""
+
+    open: dict[str, dict[str, Any]] = field(default_factory=dict)
+    closed: bool = False
+
+    def see(self, body: dict[str, Any]) -> None:
+        if body["kind"] == record.OPENING:
+            self.open[body["id"]] = body
+        elif body["kind"] == "decision":
+            self.open.pop(body.get("id", ""), None)
+        self.closed = body["kind"] == "closed"
+
+
+def _blocks(stream: str, last: segment.Record, notes: Sequence[Mapping[str, chain.Json]]) -> bytes:
+    """Return `notes` as the records that follow `last`."""
+    parts, prev = [], last.link
+    for seq, note in enumerate(notes, start=last.seq + 1):
+        data = chain.canonical({**note, "stream": stream, "seq": seq})
+        prev = chain.link(stream, seq, prev, data)
+        parts.append(len(data).to_bytes(4, "big") + data + prev)
+    return b"".join(parts)

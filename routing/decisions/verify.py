@@ -1,20 +1,21 @@
 """Proof that the decisions in the database are the ones that were written, as far as chains can.
 
-Every stream is checked from its `opened` record on: links, gapless numbers, and the query columns
-against the bytes that were chained. A whole stream that was removed leaves nothing to check here.
+Every stream is checked from its `opened` record on: links, gapless numbers, the query columns
+against the bytes that were chained, and that each answer in pieces has begun once and ended once,
+as far as no gap is booked. A whole stream that was removed leaves nothing to check here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection
 
 from routing.core import chain
 from routing.core.errors import Invalid
-from routing.decisions import shipper
+from routing.decisions import record, shipper
 
 BATCH = 500
 TABLE = "routing_decision"
@@ -61,6 +62,39 @@ class _Last:
     seq: int
     hash: bytes
     kind: str
+    pairs: _Pairs
+
+
+@dataclass(slots=True)
+class _Pairs:
+    """The answers that have begun in a stream and not ended, in memory as many as were at once.
+
+    `missing` is how many records a gap says that it lacks: one of a pair may be among them.
+    """
+
+    open: set[str] = field(default_factory=set)
+    missing: int = 0
+
+    def see(self, said: dict[str, Any]) -> str:
+        """Take in one record; return what is wrong with it, empty for nothing."""
+        kind, id = said["kind"], str(said.get("id", ""))
+        if kind == "gap":
+            self.missing += int(said["count"])
+        elif kind == record.OPENING:
+            if id in self.open:
+                return f"begins the answer {id}, which had begun already"
+            self.open.add(id)
+        elif kind == "decision" and said.get("streamed"):
+            if id not in self.open and not self._lacks(1):
+                return f"ends the answer {id}, which had not begun or had ended already"
+            self.open.discard(id)
+        elif kind == "closed" and not self._lacks(len(self.open)):
+            return f"closes the stream, and no record ends the answer {min(self.open)}"
+        return ""
+
+    def _lacks(self, count: int) -> bool:
+        self.missing -= count
+        return self.missing >= 0
 
 
 class _Bad(Exception):
@@ -114,7 +148,7 @@ def _all(statement: str, *values: str | int) -> list[tuple[Any, ...]]:
 
 def _check_stream(stream: str) -> Iterator[int]:
     """Yield how many records of each batch are good; raises _Bad at the first that is not."""
-    last = _Last(seq=0, hash=b"", kind="")
+    last = _Last(seq=0, hash=b"", kind="", pairs=_Pairs())
     while rows := _all(_ROWS, stream, last.seq, BATCH):
         for row in rows:
             last = _check(stream, row, last)
@@ -138,7 +172,10 @@ def _check(stream: str, row: tuple[Any, ...], last: _Last) -> _Last:
     if last.kind == "closed":
         raise _Bad(seq, f"Record {seq} of {stream} follows the one that closed the stream.")
     _check_columns(stream, seq, said, row[4:])
-    return _Last(seq=seq, hash=digest, kind=str(said["kind"]))
+    problem = last.pairs.see(said)
+    if problem:
+        raise _Bad(seq, f"Record {seq} of {stream} {problem}.")
+    return _Last(seq=seq, hash=digest, kind=str(said["kind"]), pairs=last.pairs)
 
 
 def _said(stream: str, seq: int, text: bytes) -> dict[str, Any]:

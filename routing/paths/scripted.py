@@ -7,9 +7,10 @@ call that is cancelled, or whose client is closed, ends at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from routing.core.values import Failure, Path
 from routing.paths import base
@@ -22,6 +23,8 @@ class Step:
 
     `failure` raises PathError with `detail`, `broken` that error itself: a client that fails its
     contract. Without either, `answer` is returned; None stands for an echo of the last message.
+    A stream yields `pieces` before it ends so, the whole text without any; before the n-th it
+    waits for `holds[n]`, for that behind the last one before its end.
     """
 
     answer: Answer | None = None
@@ -30,6 +33,8 @@ class Step:
     retry_after_s: float | None = None
     broken: Exception | None = None
     after: asyncio.Event | None = None
+    pieces: tuple[str, ...] = ()
+    holds: Mapping[int, asyncio.Event] = field(default_factory=dict)
 
 
 ECHO = Step()
@@ -44,6 +49,18 @@ def fails(failure: Failure, *, retry_after_s: float | None = None, detail: str =
 def says(text: str, *, usage: Usage | None = None) -> Step:
     """Return the step of a call that is answered with `text`."""
     return Step(answer=Answer(text=text, stop_reason="end_turn", model="scripted", usage=usage))
+
+
+def streams(
+    *pieces: str,
+    failure: Failure | None = None,
+    holds: Mapping[int, asyncio.Event] | None = None,
+    usage: Usage | None = None,
+) -> Step:
+    """Return the step of a call that is answered in `pieces`, or fails behind the last of them."""
+    said = says("".join(pieces), usage=usage)
+    failing = fails(failure) if failure is not None else said
+    return replace(failing, pieces=pieces, holds=holds or {})
 
 
 def waits(event: asyncio.Event) -> Step:
@@ -78,22 +95,30 @@ class ScriptedClient:
 
     async def call(self, call: Call) -> Answer:
         """Play the next step."""
+        step = self._next(call)
+        with self._on_the_way():
+            if step.after is not None:
+                await self._wait(step.after, call.timeout_s)
+        return _play(step, call)
+
+    def _next(self, call: Call) -> Step:
         base.check(call)
         self.calls.append(call)
         self._tell()
         if self.closed:
             raise PathError(Failure.UNREACHABLE, "The client is closed.", sent=False)
-        step = self._left.popleft() if self._left else self.otherwise
+        return self._left.popleft() if self._left else self.otherwise
+
+    @contextlib.contextmanager
+    def _on_the_way(self) -> Iterator[None]:
         self.under_way += 1
         try:
-            if step.after is not None:
-                await self._wait(step.after, call.timeout_s)
-        except asyncio.CancelledError:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
             self.given_up += 1
             raise
         finally:
             self.under_way -= 1
-        return _play(step, call)
 
     async def _wait(self, event: asyncio.Event, timeout_s: float) -> None:
         ends = [asyncio.create_task(one.wait()) for one in (event, self._end)]
@@ -107,9 +132,24 @@ class ScriptedClient:
         if not event.is_set():
             raise PathError(Failure.TIMEOUT, "No answer in the time of the call.")
 
-    def stream(self, call: Call) -> AsyncGenerator[str | Answer]:
-        """Yield what `call` returns, in one piece."""
-        return base.in_one_piece(self, call)
+    async def stream(self, call: Call) -> AsyncGenerator[str | Answer]:
+        """Play the next step piece by piece; what has no pieces comes in one."""
+        step = self._next(call)
+        with self._on_the_way():
+            if step.after is not None:
+                await self._wait(step.after, call.timeout_s)
+            for number, piece in enumerate(step.pieces):
+                await self._hold(step, number, call)
+                yield piece
+            await self._hold(step, len(step.pieces), call)
+            answer = _play(step, call)
+            if answer.text and not step.pieces:
+                yield answer.text
+            yield answer
+
+    async def _hold(self, step: Step, number: int, call: Call) -> None:
+        if number in step.holds:
+            await self._wait(step.holds[number], call.timeout_s)
 
     async def probe(self) -> Probe:
         """Return the next scripted probe, then good ones."""

@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
+from routing.core import eventstream
 from routing.core.values import Path
-from routing.upstreams import answers, eventstream, process, wire
+from routing.upstreams import answers, process, wire
 from routing.upstreams.faults import Fault, Kind
 from routing.upstreams.gate import TOLD
 from routing.upstreams.journal import Seen

@@ -171,6 +171,19 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
                 "expires_at": "UTC",
             },
         ),
+        Printed(
+            when="one object, with `--access-key`",
+            ask=(*DEV, "--role", "viewer", "--name", "aws client", "--access-key"),
+            keys={
+                "access_key_id": "what an AWS client takes as such",
+                "secret_access_key": "shown now and never again",
+                "id": "the token's id, which may be shown",
+                "secret": "shown now and never again",
+                "environment": "the only one it works in",
+                "role": "viewer, reviewer, operator or admin",
+                "expires_at": "UTC",
+            },
+        ),
     ),
     "create_user": (
         Printed(

@@ -21,6 +21,7 @@ from routing.core.values import Breaker, EnvironmentName, Health, Operation, Pat
 from routing.decisions import segment
 from routing.decisions.log import DecisionLog
 from routing.decisions.record import Caller
+from routing.flow import Limits
 from routing.paths.base import Message
 from routing.paths.scripted import ScriptedClient
 from routing.router import Ask, IntelligentRouter, Routed
@@ -59,6 +60,7 @@ class Stage:
     epoch: str = "1"
     overrides: tuple[Override, ...] = ()
     policy: Policy = field(default_factory=Policy)
+    limits: Limits = field(default_factory=Limits)
     clock: Clock = field(default_factory=Clock)
     seen: list[Routed] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
@@ -76,6 +78,7 @@ class Stage:
             policy=self.policy,
             epoch=lambda _: self.epoch,
             listeners=(lambda routed, _: self.seen.append(routed),),
+            limits=self.limits,
         )
 
     def client(self, path: Path) -> ScriptedClient:
@@ -121,14 +124,18 @@ class Stage:
 
 @contextmanager
 def raised(
-    folder: Folder, *, opened: bool = True, policy: Policy | None = None
+    folder: Folder,
+    *,
+    opened: bool = True,
+    policy: Policy | None = None,
+    limits: Limits | None = None,
 ) -> Iterator[Stage]:
     """Yield a stage whose log is open for the block."""
     log = DecisionLog(folder, process="p", boot=secrets.token_hex(4))
     if opened:
         log.open(NOW)
     try:
-        yield Stage(log=log, policy=policy or Policy())
+        yield Stage(log=log, policy=policy or Policy(), limits=limits or Limits())
     finally:
         log.close(NOW)
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from routing.access import tokens
+from routing.access.tokens import Issued
 from routing.core import values
 from routing.core.errors import UnknownWord
 from routing.core.rights import Actor
@@ -38,6 +39,9 @@ class Command(base.OperatorCommand):
         parser.add_argument(
             "--days", type=int, default=90, choices=range(1, MOST_DAYS + 1), metavar="1-365"
         )
+        parser.add_argument(
+            "--access-key", action="store_true", help="make a pair to sign with too, as boto3 does"
+        )
         parser.add_argument("--reason", default="", help="why; it is booked")
 
     def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> base.Result:
@@ -51,16 +55,25 @@ class Command(base.OperatorCommand):
             emergency=options["emergency"],
             tenant=options["tenant"],
             expires_at=now + timedelta(days=options["days"]),
+            access_key=options["access_key"],
             reason=options["reason"],
         )
         self.say("This secret is shown once; send it as `Authorization: Bearer ...`.")
-        return {
+        if made.access_key_id:
+            self.say("So is the secret access key; an AWS client takes both as its credentials.")
+        return _pair(made) | {
             "id": made.id,
             "secret": made.secret,
             "environment": str(made.environment),
             "role": str(made.role),
             "expires_at": made.expires_at.isoformat(),
         }
+
+
+def _pair(made: Issued) -> dict[str, str]:
+    if not made.access_key_id:
+        return {}
+    return {"access_key_id": made.access_key_id, "secret_access_key": made.secret_access_key}
 
 
 def _operations(text: str) -> list[Operation]:

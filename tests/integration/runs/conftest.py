@@ -47,7 +47,7 @@ def served(stage: Stage) -> Iterator[Served]:
     )
 
     async def root(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].startswith(door.PREFIX):
+        if door.is_ours(scope["path"]):
             await machines(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -37,8 +37,8 @@ def now() -> datetime:
 class Announcing(uvicorn.Server):
     """Says when it takes connections."""
 
-    def __init__(self, app: App) -> None:
-        super().__init__(uvicorn.Config(app, port=0, lifespan="off", log_config=None))
+    def __init__(self, app: App, **more: Any) -> None:
+        super().__init__(uvicorn.Config(app, port=0, lifespan="off", log_config=None, **more))
         self.ready = threading.Event()
 
     async def startup(self, sockets: Any = None) -> None:
@@ -49,9 +49,9 @@ class Announcing(uvicorn.Server):
 class Served(threading.Thread):
     """An app on a loopback port, in a thread and loop of its own."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, **more: Any) -> None:
         super().__init__(daemon=True)
-        self.server = Announcing(app)
+        self.server = Announcing(app, **more)
 
     def run(self) -> None:
         asyncio.run(self.server.serve())
@@ -59,11 +59,13 @@ class Served(threading.Thread):
     @property
     def url(self) -> str:
         port = self.server.servers[0].sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}"
+        scheme = "https" if self.server.config.is_ssl else "http"
+        return f"{scheme}://127.0.0.1:{port}"
 
 
-def serve(app: App) -> Iterator[Served]:
-    running = Served(app)
+def serve(app: App, **more: Any) -> Iterator[Served]:
+    """Yield `app` served; `more` are further settings of uvicorn."""
+    running = Served(app, **more)
     running.start()
     assert running.server.ready.wait(MOST_S)
     yield running

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path as Folder
 from typing import Any
+from urllib.parse import unquote
 
 from routing.access.scope import TokenKind
 from routing.access.tokens import TokenFacts
@@ -22,6 +23,7 @@ from routing.core.values import Operation, Role
 from tests.unit import stage as stages
 from tests.unit.stage import NOW, PRODUCTION, Stage
 
+MOST_S = 10.0
 HOST = ("Host", "ops.example.org")
 JSON = ("Content-Type", "application/json")
 PROMPT = {"prompt": "What is the state?"}
@@ -39,6 +41,8 @@ def token(name: str, **more: Any) -> TokenFacts:
         "operations": every,
         "emergency": False,
         "expires_at": NOW + timedelta(hours=1),
+        "access_key_id": f"HYO{name.upper()}",
+        "generation": 1,
     }
     return TokenFacts(**(facts | more))
 
@@ -57,11 +61,25 @@ def find(secret: str, now: datetime) -> TokenFacts | None:
     return found if found and now < found.expires_at else None
 
 
+def find_key(id: str, now: datetime) -> tuple[TokenFacts, str] | None:
+    found = next((t for t in TOKENS.values() if t.access_key_id == id), None)
+    in_force = found is not None and now < found.expires_at
+    return (found, f"secret of {found.name}") if found and in_force else None
+
+
 @dataclass(slots=True)
 class Given:
     """What came back."""
 
     messages: list[Message] = field(default_factory=list)
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until(self, holds: Callable[[bytes], bool]) -> None:
+        """Return once `holds` is true of what has come."""
+        async with asyncio.timeout(MOST_S):
+            while not holds(self.raw):
+                self.came.clear()
+                await self.came.wait()
 
     @property
     def status(self) -> int:
@@ -105,21 +123,24 @@ class Caller:
         path: str = door.ROUTE,
         secret: str | None = "plain",
         chunks: Sequence[bytes] | None = None,
+        given: Given | None = None,
     ) -> Given:
-        """Send `body` (bytes as they are, else JSON) to `path`."""
+        """Send `body` (bytes as they are, else JSON) to `path`; `given` fills as it comes."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         own = [HOST, *([] if any(n.lower() == "content-type" for n, _ in more) else [JSON])]
         if secret is not None:
             own.append(("Authorization", f"Bearer {secret}"))
         request = scope("POST", path, [*own, *more])
-        return await self.send(request, chunks if chunks is not None else [data])
+        return await self.send(request, chunks if chunks is not None else [data], given)
 
     async def report(self, *more: tuple[str, str], secret: str = "run") -> Given:
         own = [HOST, ("Authorization", f"Bearer {secret}"), *more]
         return await self.send(scope("GET", door.REPORT, own), [])
 
-    async def send(self, request: Scope, chunks: Sequence[bytes]) -> Given:
-        given = Given()
+    async def send(
+        self, request: Scope, chunks: Sequence[bytes], given: Given | None = None
+    ) -> Given:
+        given = given or Given()
         waiting = [
             {"type": "http.request", "body": part, "more_body": n < len(chunks) - 1}
             for n, part in enumerate(chunks)
@@ -133,6 +154,7 @@ class Caller:
 
         async def send(message: Message) -> None:
             given.messages.append(message)
+            given.came.set()
 
         await self.app(request, receive, send)
         return given
@@ -147,7 +169,8 @@ def scope(method: str, path: str, headers: Sequence[tuple[str, str]], query: byt
     return {
         "type": "http",
         "method": method,
-        "path": path,
+        "path": unquote(path),
+        "raw_path": path.encode(),
         "query_string": query,
         "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in headers],
         "client": ("192.0.2.7", 50000),
@@ -180,6 +203,7 @@ def opened(
         app = door.build(
             router=lambda: stage.router if running else None,
             find=find,
+            find_key=find_key,
             clock=lambda: NOW,
             hosts=["ops.example.org"],
             sources=lambda: sources(stage) if running else None,

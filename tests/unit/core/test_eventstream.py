@@ -10,7 +10,7 @@ from botocore.eventstream import ChecksumMismatch, EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.upstreams import eventstream
+from routing.core import eventstream
 
 PAYLOADS = st.dictionaries(st.text(max_size=20), st.text(max_size=200), max_size=5)
 
