@@ -31,16 +31,19 @@ class Left(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What is known when the first piece is there; its record is on disk."""
+    """What is known when the first piece is there; its record is on disk.
+
+    `path` is None for an answer that is given again.
+    """
 
     decision_id: str
-    path: Path
+    path: Path | None
     reason: Reason
 
     @property
     def in_one_piece(self) -> bool:
-        """Whether the answer comes as one piece: MCP has no other."""
-        return self.path is Path.MCP
+        """Whether the answer comes as one piece: MCP has no other, nor has the cache."""
+        return self.path is not Path.DIRECT_BEDROCK
 
 
 class Outlet(Protocol):
@@ -63,7 +66,7 @@ class Flow:
     """
 
     outlet: Outlet
-    begin: Callable[[Path], Awaitable[Opening]]
+    begin: Callable[[Path | None], Awaitable[Opening]]
     limits: Limits
     first_at: float | None = None
     pieces: int = 0
@@ -98,7 +101,12 @@ class Flow:
             raise PathError(Failure.TRUNCATED, "The stream ended without an end of its answer.")
         return item
 
-    async def _open(self, path: Path) -> None:
+    async def give(self, answer: Answer) -> None:
+        """Pass on an answer that is there already, in one piece; raises Left, and as `begin`."""
+        await self._open(None)
+        await self._pass_on(answer.text)
+
+    async def _open(self, path: Path | None) -> None:
         self.first_at = time.monotonic()
         try:
             opening = await self.begin(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from routing.attempts import LEAST_S, Attempts, Run
 from routing.cache.store import ResponseCache
@@ -36,21 +37,24 @@ class Recall:
         self._epoch = epoch
 
     async def carry_out(self, run: Run) -> None:
-        """Give `run` its answer: a kept one, that of an equal question under way, or a new one."""
+        """Give `run` its answer: a kept one, that of an equal question under way, or a new one.
+
+        An answer in pieces may take longer than who waits for it has, so nobody waits for one.
+        """
         key = self._key(run)
         if key is None:
             await self._attempts.carry_out(run)
             return
         found = await self._cache.get(key)
-        if found is None:
+        if found is None and run.flow is None:
             found = await self._cache.wait_for_leader(key, run.left_s() - LEAST_S)
         if found is not None:
             repeat(run, found)
             return
-        with self._cache.leading(key) as flight:
+        with self._cache.leading(key) if run.flow is None else nullcontext() as flight:
             await self._attempts.carry_out(run)
             kept = _worth_keeping(run)
-            if kept is not None:
+            if kept is not None and flight is not None:
                 flight.land(kept)
         if kept is not None:
             await self._cache.put(key, kept, caching.ttl_s(run.ask.operation))
@@ -59,13 +63,12 @@ class Recall:
         """Return the key of `run`'s answer, None where none may be looked for.
 
         Without a subject nobody knows whose answer it is, so it is given to nobody else. A run's
-        own traffic proves things about the paths, so it always goes there; so does a stream, which
-        shows how a path speaks.
+        own traffic proves things about the paths, so it always goes there.
         """
         ask, decision = run.ask, run.decision
         if not run.state.flags[FlagName.CACHING] or not caching.may_repeat(decision):
             return None
-        if not ask.subject or ask.fresh or ask.caller.synthetic or run.flow is not None:
+        if not ask.subject or ask.fresh or ask.caller.synthetic:
             return None
         client = self._client(ask.caller.environment, decision.intended)
         if client is None:

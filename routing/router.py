@@ -131,6 +131,8 @@ class IntelligentRouter:
     async def _carry_out(self, run: Run) -> Routed:
         try:
             await self._recall.carry_out(run)
+            if run.flow is not None and run.repeats and run.answer is not None:
+                await run.flow.give(run.answer)
         except (asyncio.CancelledError, Left):
             await self._book_unanswered(run, status=GONE)
             raise
@@ -174,11 +176,18 @@ class IntelligentRouter:
         subject = f"{tenant}/{ask.subject}" if ask.subject else tenant
         return self._situation(ask.caller.environment, subject)
 
-    async def _open(self, run: Run, path: Path) -> Opening:
-        """Book that an answer of `path` begins; raises Unavailable as the end's record would."""
-        speaking = Attempt(path=path, duration_us=0)
+    async def _open(self, run: Run, path: Path | None) -> Opening:
+        """Book that an answer begins; raises Unavailable as the end's record would.
+
+        `path` speaks, or none does, and the answer is given again.
+        """
+        speaking = [Attempt(path=path, duration_us=0)] if path else []
         conclusion = conclude(
-            run.decision, [*run.attempts, speaking], held=run.skips, resorted=run.resorted
+            run.decision,
+            [*run.attempts, *speaking],
+            held=run.skips,
+            resorted=run.resorted,
+            repeated=bool(run.repeats),
         )
         await self._write(run, record.opening(self._promise(run, conclusion)), out=False)
         return Opening(decision_id=run.decision_id, path=path, reason=conclusion.reason)
@@ -198,7 +207,6 @@ class IntelligentRouter:
             usage=_usage(run.answer),
             stop_reason=run.answer.stop_reason if run.answer else "",
             streamed=routed.streamed,
-            repeats=run.repeats,
         )
         body = record.body(self._promise(run, routed.conclusion), end)
         routed = replace(routed, seq=await self._write(run, body, out=run.begun))
@@ -217,6 +225,7 @@ class IntelligentRouter:
             decision=run.decision,
             conclusion=conclusion,
             attempts=tuple(run.attempts),
+            repeats=run.repeats,
             prompt=record.prompt(
                 sent=run.verdict.texts, asked=run.ask.texts, pii=run.verdict.classes
             ),

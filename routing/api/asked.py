@@ -20,8 +20,8 @@ from routing.router import Ask
 
 OPERATION, PRIORITY = "X-HybridOps-Operation", "X-HybridOps-Priority"
 PATH, NONCE = "X-HybridOps-Path", "X-HybridOps-Nonce"
-CACHE = "Cache-Control"
 EVENTS = "text/event-stream"
+CACHE = "Cache-Control"
 
 KEYS = (
     "operation",

@@ -54,8 +54,8 @@ class Outlet:
             **wire.always(self.request_id),
             "x-accel-buffering": "no",  # nginx would gather what goes out
             replies.DECISION: opening.decision_id,
-            PATH: str(opening.path),
             STREAM: "one-piece" if opening.in_one_piece else "pieces",
+            **({PATH: str(opening.path)} if opening.path else {}),
         }
         await wire.start(self.send, 200, headers)
         await self._put(self.wording.opened(opening))

@@ -67,7 +67,7 @@ class OwnWording:
     def opened(self, opening: Opening) -> bytes:
         body = {
             "decision_id": opening.decision_id,
-            "path": str(opening.path),
+            "path": str(opening.path) if opening.path else None,
             "reason": str(opening.reason),
             "one_piece": opening.in_one_piece,
         }

@@ -59,7 +59,6 @@ class End:
     """How the request ended: HTTP status, µs in all, tokens where the path told them.
 
     Of an answer in pieces `duration_us` is until the first, which is what its budget is about.
-    `repeats` is the decision whose answer was given again, empty for a new answer.
     """
 
     status: int
@@ -68,12 +67,14 @@ class End:
     usage: tuple[int, int] | None = None
     stop_reason: str = ""
     streamed: Streamed | None = None
-    repeats: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
-    """What is known of a decision before its end; `conclusion` is as it stands at `now`."""
+    """What is known of a decision before its end; `conclusion` is as it stands at `now`.
+
+    `repeats` is the decision whose answer is given again, empty for a new answer.
+    """
 
     decision_id: str
     now: datetime
@@ -84,6 +85,7 @@ class Promise:
     conclusion: Conclusion
     attempts: Sequence[Attempt]
     prompt: Prompt
+    repeats: str = ""
 
 
 def prompt(*, sent: Sequence[str], asked: Sequence[str], pii: Sequence[str] = ()) -> Prompt:
@@ -107,7 +109,6 @@ def body(promise: Promise, end: End) -> dict[str, Json]:
         "usage": _tokens(end.usage),
         "stop_reason": _words(end.stop_reason),
         "streamed": _stream(end.streamed),
-        "repeats": end.repeats or None,
     }
 
 
@@ -134,7 +135,6 @@ def lost(opened: Mapping[str, Json], *, now: datetime) -> dict[str, Json]:
         "usage": None,
         "stop_reason": "",
         "streamed": {"end": str(StreamEnd.LOST), "pieces": None, "bytes": None, "total_us": None},
-        "repeats": None,
     }
 
 
@@ -164,6 +164,7 @@ def _said(promise: Promise) -> dict[str, Json]:
         ],
         "effective": str(conclusion.effective) if conclusion.effective else None,
         "reason": str(conclusion.reason),
+        "repeats": promise.repeats or None,
         "budget_ms": decision.row.budget_ms,
         "prompt": {"sha256": prompt.sha256, "size": prompt.size, "pii": list(prompt.pii)},
     }

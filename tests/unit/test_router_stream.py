@@ -327,3 +327,39 @@ async def test_a_log_that_fails_under_a_stream_is_told_and_counted(stage: Stage)
     stage.log.record = write  # type: ignore[method-assign]
     await stage.router.route(ask(STANDARD))
     assert [r["count"] for r in stage.records("gap")] == [1]
+
+
+async def test_an_answer_given_again_comes_in_one_piece_with_both_its_records(
+    stage: Stage,
+) -> None:
+    stage.mcp.otherwise = streams("All ", "well.")
+    first = await stage.router.stream(ask(STANDARD, subject="ada"), Kept())
+    out = Kept(stage=stage)
+    again = await stage.router.stream(ask(STANDARD, subject="ada"), out)
+    assert len(stage.mcp.calls) == 1
+    assert (out.pieces, out.begun_before) == (["All well."], [2])
+    (opening,) = out.openings
+    assert (opening.path, opening.reason, opening.in_one_piece) == (None, Reason.CACHE_HIT, True)
+    begun, ended = stage.records("begun")[1], stage.records()[1]
+    assert begun["id"] == ended["id"] == again.decision_id
+    assert begun["repeats"] == ended["repeats"] == first.decision_id
+    assert ended["streamed"]["end"] == "complete"
+
+
+async def test_nobody_waits_for_an_answer_in_pieces_and_none_is_kept_of_a_broken_one(
+    stage: Stage,
+) -> None:
+    """It may take longer than who waits for it has."""
+    held = asyncio.Event()
+    stage.mcp.otherwise = streams("All ", holds={1: held}, failure=Failure.TRUNCATED)
+    out = Kept()
+    leading = asyncio.create_task(stage.router.stream(ask(STANDARD, subject="ada"), out))
+    await asyncio.wait_for(out.seen.wait(), MOST_S)
+    stage.mcp.otherwise = says("An answer of my own.")
+    other = await asyncio.wait_for(stage.router.route(ask(STANDARD, subject="ada")), MOST_S)
+    assert other.answer is not None
+    assert (other.answer.text, other.repeats) == ("An answer of my own.", "")
+    held.set()
+    assert (await leading).answer is None
+    kept = await stage.router.route(ask(STANDARD, subject="ada"))
+    assert kept.repeats == other.decision_id
