@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.ground import free_port, wait_for
-from routing.upstreams import eventstream
+from routing.core import eventstream
 
 TEXT = "Hello from the stub. This is a short answer of a few words."
 USAGE = {"inputTokens": 50, "outputTokens": 14, "totalTokens": 64}
