@@ -77,6 +77,8 @@ def clean(found: Mapping[str, Any], *, said: Mapping[str, str | None], caller: C
 
 def streams(found: Mapping[str, Any], accept: str | None) -> bool:
     """Tell whether the answer is wanted in pieces: by the body's `stream`, else by Accept."""
+    if accept is None and "stream" not in found:
+        return False
     kinds = {part.partition(";")[0].strip().lower() for part in (accept or "*/*").split(",")}
     takes_events = bool(kinds & {EVENTS, "text/*", "*/*"})
     takes_whole = bool(kinds & {"application/json", "application/*", "*/*"})

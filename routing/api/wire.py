@@ -19,6 +19,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 T = TypeVar("T")
 
 MOST_BYTES = 1_048_576
+_NAMED = "hybridops.headers"
 BODY_WITHIN_S = 15.0
 
 
@@ -41,11 +42,22 @@ class Reply:
 
 def header(scope: Scope, name: str) -> str | None:
     """Return the one value of a header, None without it; raises Invalid for several."""
-    wanted = name.lower().encode()
-    values: list[bytes] = [value for key, value in scope["headers"] if key == wanted]
+    values = _named(scope).get(name.lower().encode())
+    if values is None:
+        return None
     if len(values) > 1:
         raise Invalid(f"The header {name} stands {len(values)} times; send it once.")
-    return values[0].decode("latin-1").strip() if values else None
+    return values[0].decode("latin-1").strip()
+
+
+def _named(scope: Scope) -> dict[bytes, list[bytes]]:
+    """Return the headers by name; they are gone through once a request."""
+    found: dict[bytes, list[bytes]] | None = scope.get(_NAMED)
+    if found is None:
+        found = scope[_NAMED] = {}
+        for key, value in scope["headers"]:
+            found.setdefault(key, []).append(value)
+    return found
 
 
 def raw_path(scope: Scope) -> str:
