@@ -50,7 +50,9 @@ def _circuit(look: Look, path: Path) -> lanes.Circuit | None:
         key = (view.key.environment, view.key.path, view.key.target)
         if key == (look.environment, path, row.target):
             trips = sum(1 for change in view.history if change.target is Breaker.OPEN)
-            return lanes.Circuit(state=view.state, wait_us=view.wait_us, trips=trips)
+            return lanes.Circuit(
+                state=view.state, wait_us=view.wait_us, trips=trips, shut_us=view.shut_for_us
+            )
     return None
 
 
@@ -73,8 +75,18 @@ def facts(look: Look) -> Facts:
         window=_window(look.now - begins),
         label="synthetic" if ours else "",
         flags_since={name: cell.changed_at for name, cell in cells.items()},
+        shut_since=_shut_since(look),
         locked=_locked(look),
     )
+
+
+def _shut_since(look: Look) -> Mapping[Path, datetime]:
+    circuits = {path: _circuit(look, path) for path in Path}
+    return {
+        path: look.now - timedelta(microseconds=circuit.shut_us)
+        for path, circuit in circuits.items()
+        if circuit is not None and circuit.shut_us is not None
+    }
 
 
 def _counted_from(look: Look) -> datetime:

@@ -69,11 +69,15 @@ class Lane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circuit:
-    """A breaker of this process: its state, how long that lasts yet, how often it opened."""
+    """A breaker of this process: its state, how long that lasts yet, how often it opened.
+
+    `shut_us` is how long ago it left closed, None while it is closed.
+    """
 
     state: Breaker
     wait_us: int
     trips: int
+    shut_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

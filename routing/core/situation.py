@@ -194,12 +194,14 @@ def _operations(facts: Facts, decisions: Mapping[Operation, Decision]) -> list[_
     if stranded and not down and _is_configured(facts):
         verb = "has" if len(stranded) == 1 else "have"
         words = f"{names(stranded)} {verb} no path in {facts.environment}"
-        found.append(_Finding(level=Health.UNHEALTHY, words=words, since=_cause(facts)))
+        since = situation_facts.lost_since(facts, {o: decisions[o] for o in stranded})
+        found.append(_Finding(level=Health.UNHEALTHY, words=words, since=since))
     elif displaced and not down and not found:
         verb = "runs" if len(displaced) == 1 else "run"
         own = "its" if len(displaced) == 1 else "their"
         words = f"{names(displaced)} {verb} off {own} intended path in {facts.environment}"
-        found.append(_Finding(level=Health.DEGRADED, words=words, since=_cause(facts)))
+        since = situation_facts.moved_since(facts, {o: decisions[o] for o in displaced})
+        found.append(_Finding(level=Health.DEGRADED, words=words, since=since))
     return found
 
 
@@ -209,12 +211,6 @@ def _is_down(facts: Facts) -> bool:
 
 def _is_configured(facts: Facts) -> bool:
     return any(one.configured for one in facts.state.paths.values())
-
-
-def _cause(facts: Facts) -> datetime | None:
-    """Return when the last of the flags that close something was changed."""
-    closing = [flag for flag in _MAY_OPEN if not facts.state.flags[flag]]
-    return max((facts.flags_since[f] for f in closing if f in facts.flags_since), default=None)
 
 
 def _requests(facts: Facts) -> list[_Finding]:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from routing.core.decision import Decision, Request, State, decide
 from routing.core.flags import FlagName
-from routing.core.values import EnvironmentName, Health, Operation, Path, Reason
+from routing.core.guards import PROVIDER
+from routing.core.values import EnvironmentName, Health, Operation, Path, Reason, Skip
 
 STALE = timedelta(seconds=15)
 # How far before a state its cause is looked for, and how long a probe may take to notice one.
@@ -43,7 +44,8 @@ class Facts:
 
     `window` words what `asked` counts, such as "the last minute"; `label` is "synthetic" where no
     real request was made and ours are counted instead. `flags_since` tells when a flag was last
-    changed, `locked` which were switched off for security or compliance.
+    changed (one without was never changed), `shut_since` when the breaker of a path left closed,
+    `locked` which flags were switched off for security or compliance.
     """
 
     environment: EnvironmentName
@@ -54,6 +56,7 @@ class Facts:
     window: str = "the last minute"
     label: str = ""
     flags_since: Mapping[FlagName, datetime] = field(default_factory=dict)
+    shut_since: Mapping[Path, datetime] = field(default_factory=dict)
     locked: frozenset[FlagName] = frozenset()
 
 
@@ -108,6 +111,54 @@ def displaced(decisions: Mapping[Operation, Decision]) -> tuple[Operation, ...]:
         for o, decision in decisions.items()
         if first(decision) not in (None, decision.matrix_path)
     )
+
+
+def lost_since(facts: Facts, lost: Mapping[Operation, Decision]) -> datetime | None:
+    """Return since when all of `lost` are without a path: when the last way was closed.
+
+    None where that is not known, or where it was always so.
+    """
+    return _last(
+        _closed(facts, decision, candidate.path)
+        for decision in lost.values()
+        for candidate in decision.candidates
+    )
+
+
+def moved_since(facts: Facts, moved: Mapping[Operation, Decision]) -> datetime | None:
+    """Return since when all of `moved` are off their path; None as in `lost_since`."""
+    return _last(_closed(facts, decision, decision.matrix_path) for decision in moved.values())
+
+
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
+
+
+def _last(times: Iterable[datetime | None]) -> datetime | None:
+    known = list(times)
+    last = max((at for at in known if at is not None), default=_ALWAYS)
+    return None if None in known or last == _ALWAYS else last
+
+
+def _closed(facts: Facts, decision: Decision, path: Path) -> datetime | None:
+    """Return when what passes `path` over began to do so, None where nobody knows."""
+    skip, kept = decision.skipped(path), facts.paths.get(path)
+    if skip is Skip.FLAG_OFF:
+        gates = {PROVIDER[path]}
+        if path is not decision.intended and path is Path.DIRECT_BEDROCK:
+            gates.add(FlagName.DIRECT_FALLBACK)
+        return min(facts.flags_since.get(f, _ALWAYS) for f in gates if not facts.state.flags[f])
+    if skip is Skip.BREAKER_OPEN:
+        return facts.shut_since.get(path)
+    if skip is not None and kept is not None and kept.health is _JUDGED.get(skip):
+        return kept.since
+    return None
+
+
+_JUDGED: Mapping[Skip, Health] = {
+    Skip.UNHEALTHY: Health.UNHEALTHY,
+    Skip.MAINTENANCE: Health.MAINTENANCE,
+    Skip.NOT_CONFIGURED: Health.NOT_CONFIGURED,
+}
 
 
 def names(operations: Sequence[Operation], *, always: bool = False) -> str:
