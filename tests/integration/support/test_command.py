@@ -90,7 +90,7 @@ def test_an_audit_that_finds_something_critical_exits_with_1(capsys: Any, settin
 
 
 def test_an_audit_that_could_not_look_everywhere_exits_with_1(capsys: Any) -> None:
-    """Without a server nobody probed, and a finding that was seen does not hide one that was not."""
+    """Nobody probes without a server, and what was found does not hide what was not looked at."""
     status, told, _ = run(capsys, "audit", "--environment", "development")
     assert [one["check"] for one in told["findings"] if one["unchecked"]] == ["paths.credentials"]
     assert told["overall"] == "warning", "something else was found, and that was seen"
