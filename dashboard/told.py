@@ -14,7 +14,7 @@ from routing.core.errors import NotFound
 from routing.core.flags import FlagName
 from routing.core.rollback import Target
 from routing.core.situation import Asked, Facts, began_after, sentence
-from routing.core.values import Breaker, Health, Operation, Path
+from routing.core.values import Breaker, Health, Operation, Outcome, Path
 from routing.decisions.queries import Recent
 from routing.deployments import rollback
 
@@ -36,7 +36,11 @@ def _measured(look: Look, path: Path) -> lanes.Measured:
         recent=look.recent,
         matrix=look.state.matrix,
         circuit=_circuit(look, path),
-        marks=[(row.at, f"{row.action} {row.object_id}") for row in look.changes],
+        marks=[
+            (row.at, f"{row.action} {row.object_id}")
+            for row in look.changes
+            if row.outcome == Outcome.DONE
+        ],
         now=look.now,
     )
 
@@ -143,7 +147,7 @@ def state_header(look: Look) -> cards.StateHeader:
 
 def _lines_before(look: Look, since: datetime) -> tuple[overview.FeedLine, ...]:
     first, last = began_after(since)
-    rows = look.changes_between(first, last)
+    rows = look.causes_between(first, last)
     who = look.reader is Reader.AUDIT
     return overview.feed_lines(rows, names=look.names(rows), tells_who=who, now=look.now)
 

@@ -14,7 +14,7 @@ from routing.audit.queries import EntryRow
 from routing.core import situation, situation_facts
 from routing.core.flags import FlagName
 from routing.core.situation import Facts, Lever
-from routing.core.values import Action, Health, Operation, Path, Reason
+from routing.core.values import Action, Health, Operation, Outcome, Path, Reason
 from routing.decisions.queries import Flow, Recent
 
 SHOWN = 7
@@ -24,7 +24,8 @@ SHOWN = 7
 class FeedLine:
     """A change; `words` is all of it in one phrase, the fields before it are its parts.
 
-    `who` and `why` are empty for readers without the audit trail.
+    `end` says so where nothing came of it; `who` and `why` are empty for readers without the
+    audit trail.
     """
 
     seq: int
@@ -33,6 +34,7 @@ class FeedLine:
     target: str
     changes: tuple[tuple[str, str, str], ...]
     words: str
+    end: str
     who: str
     why: str
     is_new: bool
@@ -187,6 +189,7 @@ def _feed_line(
     did = "" if is_flags else f"{line.did[0].upper()}{line.did[1:]}"
     target = "" if is_flags or line.target == row.environment else line.target
     set_to = "; ".join(f"{name} {old} → {new}" for name, old, new in changes)
+    refused = row.outcome == Outcome.REFUSED
     return FeedLine(
         seq=row.seq,
         at=row.at,
@@ -194,6 +197,7 @@ def _feed_line(
         target=target,
         changes=changes if is_flags else (),
         words=set_to if is_flags else f"{did} {target}".rstrip(),
+        end="refused, nothing was written" if refused else "",
         who=line.who if tells_who else "",
         why=row.reason if tells_who else "",
         is_new=now - row.at < situation_facts.BEFORE,
