@@ -18,6 +18,8 @@ from routing.core.values import Breaker, Health, Operation, Outcome, Path
 from routing.decisions.queries import Recent
 from routing.deployments import rollback
 
+FEW_S = 5
+
 
 def direct_bedrock_lane(look: Look) -> cards.Lane:
     """Return the lane of direct_bedrock."""
@@ -106,7 +108,9 @@ def _counted_from(look: Look) -> datetime:
 
 def _window(length: timedelta) -> str:
     seconds = int(length.total_seconds())
-    return "the last minute" if seconds >= 60 else f"the last {max(seconds, 1)} s"
+    if seconds < FEW_S:
+        return "the last few seconds"
+    return "the last minute" if seconds >= 60 else f"the last {seconds} s"
 
 
 def _asked(recent: Recent, operation: Operation, *, synthetic: bool) -> Asked:

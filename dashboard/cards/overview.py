@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dashboard.cards.audit import audit_line
-from dashboard.cards.lanes import SIDE
+from dashboard.cards.lanes import LATELY, LATELY_WORDS, SIDE
 from dashboard.cards.wording import share, took
 from routing.audit.queries import EntryRow
 from routing.core import situation, situation_facts
@@ -108,14 +108,20 @@ class RequestRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestTable:
-    """The last decisions by operation; `label` is "synthetic" where no real one was made."""
+    """The decisions of the last minutes by operation; `label` is "synthetic" where none was real.
+
+    `lost` says how many of our own requests got no answer where real ones are shown.
+    """
 
     rows: tuple[RequestRow, ...]
     total: int
     synthetic: int
     label: str
+    lost: str
     efficiency: str
     since: datetime | None
+    newest: datetime | None
+    window: str
     now: datetime
 
 
@@ -214,10 +220,11 @@ def change_feed(
 
 
 def request_table(facts: Facts, recent: Recent) -> RequestTable:
-    """Word the last decisions, an operation a row, beside what the matrix in force intends.
+    """Word what was decided lately, an operation a row, beside what the matrix in force intends.
 
     Real requests count; traffic of our own stands in for them only where there are none.
     """
+    recent = recent.later_than(facts.now - LATELY)
     real, ours = recent.flow(synthetic=False), recent.flow(synthetic=True)
     shown = real if real.total else ours
     decisions = situation_facts.decisions(facts, facts.state.flags)
@@ -230,10 +237,20 @@ def request_table(facts: Facts, recent: Recent) -> RequestTable:
         total=real.total + ours.total,
         synthetic=ours.total,
         label="synthetic" if ours.total and not real.total else "",
+        lost=_lost(ours) if real.total else "",
         efficiency=share(shown.answered - shown.moved, shown.total),
         since=recent.since,
+        newest=recent.rows[0].at if recent.rows else None,
+        window=LATELY_WORDS,
         now=facts.now,
     )
+
+
+def _lost(flow: Flow) -> str:
+    """Word how many got no answer that no rule refused, empty for none."""
+    refused = sum(flow.reasons.get(reason, 0) for reason in situation.RIGHTLY_REFUSED)
+    lost = flow.total - flow.answered - refused
+    return f"{lost} of {flow.total}" if lost else ""
 
 
 def _request_row(

@@ -29,6 +29,7 @@ from routing.core.situation_facts import (
 from routing.core.values import Health, Operation, Path, Reason, Skip
 
 __all__ = [
+    "RIGHTLY_REFUSED",
     "Asked",
     "Facts",
     "Lever",
@@ -221,18 +222,19 @@ def _requests(facts: Facts) -> list[_Finding]:
         return []
     enough = total >= health.LEAST_REAL
     bad = enough and (total - lost) * 100 < health.UNHEALTHY_SUCCESS * total
-    all_of_them = situation_facts.requests(facts, total)
-    words = f"{lost} of {all_of_them} in {facts.environment} got no answer in {facts.window}"
+    them = situation_facts.part(facts, lost, total)
+    words = f"{them} in {facts.environment} got no answer in {facts.window}"
+    words = f"{words[0].upper()}{words[1:]}"
     level = Health.UNHEALTHY if bad else Health.DEGRADED
     return [_Finding(level=level, words=words, since=None)]
 
 
-_RIGHTLY_REFUSED = (Reason.REFUSED_COMPLIANCE, Reason.REFUSED_BUDGET)
+RIGHTLY_REFUSED = (Reason.REFUSED_COMPLIANCE, Reason.REFUSED_BUDGET)
 
 
 def _refused(one: Asked) -> int:
     """Return how many were refused by a rule: no fault of any path."""
-    return sum(one.reasons.get(reason, 0) for reason in _RIGHTLY_REFUSED)
+    return sum(one.reasons.get(reason, 0) for reason in RIGHTLY_REFUSED)
 
 
 def _effects(facts: Facts, decisions: Mapping[Operation, Decision]) -> tuple[str, ...]:
@@ -269,17 +271,18 @@ def _what_became(facts: Facts) -> str:
     total = sum(one.total for one in facts.asked)
     if not total:
         return f"No requests in {facts.window}."
-    them = situation_facts.requests(facts, total)
     lost = total - sum(one.answered for one in facts.asked)
     moved = sum(one.moved for one in facts.asked)
     if not lost and not moved:
+        them = situation_facts.requests(facts, total)
         return f"{them} in {facts.window}, answered as intended."
     told = []
     if lost:
-        told.append(f"{lost} of {them} got no answer")
+        told.append(f"{situation_facts.part(facts, lost, total)} got no answer")
     if moved:
-        told.append(f"{moved} of {total if lost else them} took another path than intended")
-    more = "" if lost else ", none failed"
+        them = f"{moved} of {total}" if lost else situation_facts.part(facts, moved, total)
+        told.append(f"{them} took another path than intended")
+    more = "" if lost or total == 1 else ", none failed"
     return f"In {facts.window} {join(told)}{more}."
 
 

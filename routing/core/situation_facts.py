@@ -66,6 +66,12 @@ def requests(facts: Facts, count: int) -> str:
     return " ".join(word for word in words if word)
 
 
+def part(facts: Facts, count: int, total: int) -> str:
+    """Word a number of all the requests that were counted; one of one is the only one."""
+    them = requests(facts, total)
+    return f"the only {them.removeprefix('1 ')}" if total == 1 else f"{count} of {them}"
+
+
 def fresh(path: PathNow | None, now: datetime) -> Health:
     """Return the health of a path at `now`; a judgement older than 15 s is unknown."""
     if path is None or now - path.observed_at > STALE:
