@@ -64,12 +64,16 @@ _NO_OBJECT = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditLine:
-    """One entry in words. `who` is a name where one is known, `actor` always what is booked."""
+    """One entry in words. `who` is a name where one is known, `actor` always what is booked.
+
+    `booked` is the actor with its kind, which a name that begins with it says already.
+    """
 
     seq: int
     at: datetime | None
     who: str
     actor: str
+    booked: str
     role: str
     did: str
     target: str
@@ -89,6 +93,9 @@ def audit_line(row: EntryRow, names: Mapping[str, str]) -> AuditLine:
         at=None if row.broken and not row.action else row.at,
         who=names.get(row.actor, row.actor) or "nobody known",
         actor=row.actor,
+        booked=row.actor
+        if row.actor.startswith(f"{row.actor_kind}:")
+        else f"{row.actor_kind} {row.actor}".strip(),
         role=row.role,
         did=_step(row, did if row.outcome == Outcome.DONE else tried),
         target=target,

@@ -227,7 +227,7 @@ def book(action: Action, object_id: str, *, outcome: Outcome = Outcome.DONE, **f
         by=SHELL,
         now=wiring.now(),
         action=action,
-        environment="" if kind == "upstream" else DEV,
+        environment=None if kind == "upstream" else DEV,
         object_type=kind,
         object_id=object_id,
         outcome=outcome,
