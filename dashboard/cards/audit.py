@@ -43,10 +43,7 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     Action.DEPLOYMENT_IMPORT: ("imported the deployment", "tried to import the deployment"),
     Action.DEPLOYMENT_CREATE: ("began the deployment", "tried to begin the deployment"),
     Action.DEPLOYMENT_STEP: ("took a step of the deployment", "failed a step of the deployment"),
-    Action.DEPLOYMENT_JUDGED: (
-        "found a success in the deployment",
-        "found no success in the deployment",
-    ),
+    Action.DEPLOYMENT_JUDGED: ("judged the deployment",) * 2,
     Action.DEPLOYMENT_CLOSED: ("closed the deployment", "tried to close the deployment"),
     Action.DEPLOYMENT_CANCEL: ("cancelled the deployment", "tried to cancel the deployment"),
     Action.ROLLBACK_PLAN: ("confirmed the plan of the rollback", "tried to roll back"),

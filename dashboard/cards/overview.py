@@ -192,10 +192,11 @@ def _feed_line(
     is_flags = row.action == Action.FLAG_CHANGE and bool(line.changes)
     # A flag's change names the flag itself; a set of flags names each.
     changes = tuple((name or line.target, old, new) for name, old, new in line.changes)
-    did = "" if is_flags else f"{line.did[0].upper()}{line.did[1:]}"
-    target = "" if is_flags or line.target == row.environment else line.target
+    whole = line.target == row.environment
+    said = line.did.removesuffix(" of") if whole else line.did
+    did = "" if is_flags else f"{said[0].upper()}{said[1:]}"
+    target = "" if is_flags or whole else line.target
     set_to = "; ".join(f"{name} {old} → {new}" for name, old, new in changes)
-    refused = row.outcome == Outcome.REFUSED
     return FeedLine(
         seq=row.seq,
         at=row.at,
@@ -203,11 +204,25 @@ def _feed_line(
         target=target,
         changes=changes if is_flags else (),
         words=set_to if is_flags else f"{did} {target}".rstrip(),
-        end="refused, nothing was written" if refused else "",
+        end=_end(row),
         who=line.who if tells_who else "",
         why=row.reason if tells_who else "",
         is_new=now - row.at < situation_facts.BEFORE,
     )
+
+
+def _end(row: EntryRow) -> str:
+    """Word how a run ended, empty for what is no end of one."""
+    if row.outcome == Outcome.REFUSED:
+        return "refused, nothing was written"
+    facts = row.facts if isinstance(row.facts, Mapping) else {}
+    return str(facts.get(_SAYS_END.get(row.action, ""), "")).replace("_", " ")
+
+
+_SAYS_END: Mapping[str, str] = {
+    Action.DEPLOYMENT_JUDGED: "verdict",
+    Action.ROLLBACK_END: "end",
+}
 
 
 def change_feed(

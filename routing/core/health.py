@@ -106,7 +106,7 @@ def judge(known: Known, now_us: int) -> Judged:
     found = [
         _by_probes(probes),
         *_by_traffic(known.traffic),
-        _by_breaker(known.breaker, probe_failed=bool(probes) and not probes[-1].ok),
+        _by_breaker(known.breaker, failed=0 if not probes or probes[-1].ok else _run(probes)),
     ]
     status = worst([health for health, _ in found])
     why = tuple(words for health, words in found if health is status and words)
@@ -182,11 +182,13 @@ def _by_traffic(traffic: Traffic) -> list[tuple[Health, str]]:
     return found or [(Health.HEALTHY, "")]
 
 
-def _by_breaker(breaker: Breaker, *, probe_failed: bool) -> tuple[Health, str]:
+def _by_breaker(breaker: Breaker, *, failed: int) -> tuple[Health, str]:
+    """Judge a breaker beside the probes: how many `failed` in a row up to the last one."""
     if breaker in (Breaker.OPEN, Breaker.FORCED_OPEN):
         return Health.UNHEALTHY, "The breaker is open."
-    if breaker is Breaker.HALF_OPEN and probe_failed:
-        return Health.UNHEALTHY, "The breaker's wait is over, yet the last probe failed."
+    if breaker is Breaker.HALF_OPEN and failed:
+        told = "" if failed >= UNHEALTHY_AFTER else ", and the last probe failed"
+        return Health.UNHEALTHY, f"The breaker is half-open{told}."
     if breaker is Breaker.HALF_OPEN:
         return Health.DEGRADED, "The breaker is half-open: trials decide."
     return Health.HEALTHY, ""

@@ -12,8 +12,9 @@ from routing.core.guards import PROVIDER
 from routing.core.values import EnvironmentName, Health, Operation, Path, Reason, Skip
 
 STALE = timedelta(seconds=15)
-# How far before a state its cause is looked for, and how long a probe may take to notice one.
-BEFORE, NOTICED_WITHIN = timedelta(minutes=30), timedelta(seconds=15)
+# How far before a state its cause is looked for, and how far two machines' clocks may differ: a
+# change is booked before it has an effect, so what came later is no cause.
+BEFORE, CLOCKS_DIFFER = timedelta(minutes=30), timedelta(seconds=1)
 NAMED = 3  # more operations than this are counted, not named
 
 
@@ -187,5 +188,5 @@ def clock(at: datetime, now: datetime) -> str:
 
 
 def began_after(since: datetime) -> tuple[datetime, datetime]:
-    """Return from when to when a change may have caused a state that was noticed at `since`."""
-    return since - BEFORE, since + NOTICED_WITHIN
+    """Return from when to when a change may have caused a state that began at `since`."""
+    return since - BEFORE, since + CLOCKS_DIFFER

@@ -273,3 +273,23 @@ def test_the_steps_of_a_run_do_not_push_changes_out_of_the_feed(
     for _ in range(60):
         book(Action.DEPLOYMENT_STEP, RUN, step="smoke")
     assert feed(page_of(client_of, "operator"))[0] == "Stopped the stand-in mcp"
+
+
+def test_a_run_says_in_the_feed_how_it_ended(client_of: ClientOf, served: None) -> None:
+    book(Action.DEPLOYMENT_JUDGED, RUN, outcome=Outcome.FAILED, verdict="failed")
+    book(Action.ROLLBACK_END, RUN, outcome=Outcome.FAILED, end="needs_human")
+    book(Action.HISTORY_LAY, str(DEV))
+    assert feed(page_of(client_of, "operator"))[:3] == [
+        "Laid the recorded runs as history",
+        f"Ended without proof the rollback {RUN}; needs human",
+        f"Judged the deployment {RUN}; failed",
+    ]
+
+
+def test_what_came_after_a_state_is_not_named_as_before_it(
+    client_of: ClientOf, served: None
+) -> None:
+    judge(Health.UNHEALTHY, age_s=5)
+    book(Action.UPSTREAM_STOP, "mcp")
+    page = page_of(client_of, "operator")
+    assert "Nothing that is booked changed in the 30 min before." in page

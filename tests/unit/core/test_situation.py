@@ -338,7 +338,7 @@ def test_a_lever_counts_the_requests_that_were_for_it() -> None:
 def test_a_cause_is_looked_for_just_before() -> None:
     first, last = situation.began_after(SINCE)
     assert SINCE - first == timedelta(minutes=30)
-    assert last - SINCE == timedelta(seconds=15)
+    assert timedelta(0) < last - SINCE < timedelta(seconds=2), "what came later is no cause"
 
 
 STATES = st.builds(
