@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -22,8 +23,8 @@ from routing.fleet import queries as fleet
 from routing.fleet.queries import ProcessRow
 from routing.health import queries as health
 
-# What may have caused a state; accounts, roles and tokens cannot.
-CHANGES = (
+# What the feed tells of; accounts, roles and tokens are not among it.
+_OBJECTS = (
     "flag",
     "matrix",
     "override",
@@ -33,6 +34,32 @@ CHANGES = (
     "upstream",
     "support",
 )
+# Left out: what only looks, the steps of a run and its close. What a step writes is booked beside
+# it, as the change that it is.
+_NO_NEWS = frozenset(
+    {
+        Action.FLAG_CREATE,
+        Action.SUPPORT_AUDIT,
+        Action.DEPLOYMENT_STEP,
+        Action.DEPLOYMENT_CLOSED,
+        Action.ROLLBACK_STEP,
+    }
+)
+# How a run ended is news when it ended badly too, and by itself it changed nothing.
+_ENDS = frozenset(
+    {
+        Action.DEPLOYMENT_JUDGED,
+        Action.DEPLOYMENT_CANCEL,
+        Action.ROLLBACK_REFUSED,
+        Action.ROLLBACK_END,
+    }
+)
+# Nor did these; a plan that is confirmed may yet be refused.
+_NO_CAUSE = _ENDS | {Action.DEPLOYMENT_IMPORT, Action.HISTORY_LAY, Action.ROLLBACK_PLAN}
+_DONE = tuple(
+    action for action in Action if action.split(".")[0] in _OBJECTS and action not in _NO_NEWS
+)
+_CAUSES = tuple(action for action in _DONE if action not in _NO_CAUSE)
 READ_ENTRIES = 50
 CHART = timedelta(minutes=30)
 
@@ -82,31 +109,38 @@ class Look:
 
     @cached_property
     def changes(self) -> tuple[EntryRow, ...]:
-        """Return the latest booked changes that concern this environment, newest first."""
-        return self.changes_between(None, None)
+        """Return the latest booked changes that concern this environment, newest first.
 
-    def changes_between(
-        self, since: datetime | None, until: datetime | None
+        Among them is how a run ended, refused or failed too.
+        """
+        here = self._done(_DONE, None, None)
+        ends = Filters(environment=self.environment, actions=_ENDS)
+        ended = (
+            row
+            for row in audit.page(filters=ends, size=READ_ENTRIES).rows
+            # One that never began is booked for the environment, not for a run.
+            if row.outcome != Outcome.DONE and row.object_id != self.environment
+        )
+        return tuple(sorted((*here, *ended), key=lambda row: -row.seq))
+
+    def causes_between(self, since: datetime, until: datetime) -> tuple[EntryRow, ...]:
+        """Return what changed something from `since` to before `until`, newest first."""
+        return self._done(_CAUSES, since, until)
+
+    def _done(
+        self, actions: Collection[Action], since: datetime | None, until: datetime | None
     ) -> tuple[EntryRow, ...]:
-        """Return booked changes from `since` to before `until`, newest first.
+        """Return what was done, newest first.
 
         The stand-ins serve all environments at once, so what befalls them is booked for none.
         """
-        here = Filters(
-            environment=self.environment, outcome=Outcome.DONE, since=since, until=until
-        )
-        shared = Filters(
-            environment="",
-            object_type="upstream",
-            outcome=Outcome.DONE,
-            since=since,
-            until=until,
-        )
+        asked = Filters(actions=actions, outcome=Outcome.DONE, since=since, until=until)
+        here = replace(asked, environment=self.environment)
+        shared = replace(asked, environment="", object_type="upstream")
         rows = [
             row
             for filters in (here, shared)
             for row in audit.page(filters=filters, size=READ_ENTRIES).rows
-            if row.action.split(".")[0] in CHANGES and row.action != Action.FLAG_CREATE
         ]
         return tuple(sorted(rows, key=lambda row: -row.seq))
 

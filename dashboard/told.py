@@ -14,9 +14,11 @@ from routing.core.errors import NotFound
 from routing.core.flags import FlagName
 from routing.core.rollback import Target
 from routing.core.situation import Asked, Facts, began_after, sentence
-from routing.core.values import Breaker, Health, Operation, Path
+from routing.core.values import Breaker, Health, Operation, Outcome, Path
 from routing.decisions.queries import Recent
 from routing.deployments import rollback
+
+FEW_S = 5
 
 
 def direct_bedrock_lane(look: Look) -> cards.Lane:
@@ -36,7 +38,11 @@ def _measured(look: Look, path: Path) -> lanes.Measured:
         recent=look.recent,
         matrix=look.state.matrix,
         circuit=_circuit(look, path),
-        marks=[(row.at, f"{row.action} {row.object_id}") for row in look.changes],
+        marks=[
+            (row.at, f"{row.action} {row.object_id}")
+            for row in look.changes
+            if row.outcome == Outcome.DONE
+        ],
         now=look.now,
     )
 
@@ -50,7 +56,9 @@ def _circuit(look: Look, path: Path) -> lanes.Circuit | None:
         key = (view.key.environment, view.key.path, view.key.target)
         if key == (look.environment, path, row.target):
             trips = sum(1 for change in view.history if change.target is Breaker.OPEN)
-            return lanes.Circuit(state=view.state, wait_us=view.wait_us, trips=trips)
+            return lanes.Circuit(
+                state=view.state, wait_us=view.wait_us, trips=trips, shut_us=view.shut_for_us
+            )
     return None
 
 
@@ -73,8 +81,18 @@ def facts(look: Look) -> Facts:
         window=_window(look.now - begins),
         label="synthetic" if ours else "",
         flags_since={name: cell.changed_at for name, cell in cells.items()},
+        shut_since=_shut_since(look),
         locked=_locked(look),
     )
+
+
+def _shut_since(look: Look) -> Mapping[Path, datetime]:
+    circuits = {path: _circuit(look, path) for path in Path}
+    return {
+        path: look.now - timedelta(microseconds=circuit.shut_us)
+        for path, circuit in circuits.items()
+        if circuit is not None and circuit.shut_us is not None
+    }
 
 
 def _counted_from(look: Look) -> datetime:
@@ -90,7 +108,9 @@ def _counted_from(look: Look) -> datetime:
 
 def _window(length: timedelta) -> str:
     seconds = int(length.total_seconds())
-    return "the last minute" if seconds >= 60 else f"the last {max(seconds, 1)} s"
+    if seconds < FEW_S:
+        return "the last few seconds"
+    return "the last minute" if seconds >= 60 else f"the last {seconds} s"
 
 
 def _asked(recent: Recent, operation: Operation, *, synthetic: bool) -> Asked:
@@ -131,7 +151,7 @@ def state_header(look: Look) -> cards.StateHeader:
 
 def _lines_before(look: Look, since: datetime) -> tuple[overview.FeedLine, ...]:
     first, last = began_after(since)
-    rows = look.changes_between(first, last)
+    rows = look.causes_between(first, last)
     who = look.reader is Reader.AUDIT
     return overview.feed_lines(rows, names=look.names(rows), tells_who=who, now=look.now)
 

@@ -42,8 +42,8 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     Action.SUPPORT_DEACTIVATE: ("ended support mode", "tried to end support mode"),
     Action.DEPLOYMENT_IMPORT: ("imported the deployment", "tried to import the deployment"),
     Action.DEPLOYMENT_CREATE: ("began the deployment", "tried to begin the deployment"),
-    Action.DEPLOYMENT_STEP: ("took a step of the deployment", "tried a step of the deployment"),
-    Action.DEPLOYMENT_JUDGED: ("judged the deployment", "tried to judge the deployment"),
+    Action.DEPLOYMENT_STEP: ("took a step of the deployment", "failed a step of the deployment"),
+    Action.DEPLOYMENT_JUDGED: ("judged the deployment",) * 2,
     Action.DEPLOYMENT_CLOSED: ("closed the deployment", "tried to close the deployment"),
     Action.DEPLOYMENT_CANCEL: ("cancelled the deployment", "tried to cancel the deployment"),
     Action.ROLLBACK_PLAN: ("confirmed the plan of the rollback", "tried to roll back"),
@@ -52,6 +52,7 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     Action.ROLLBACK_END: ("ended the rollback", "ended without proof the rollback"),
     Action.SUPPORT_AUDIT: ("looked the infrastructure over", "tried to look it over"),
 }
+_STEPS = frozenset({Action.DEPLOYMENT_STEP, Action.ROLLBACK_STEP})
 # These say all by themselves; the object would only repeat the actor.
 _NO_OBJECT = frozenset(
     {Action.SIGNIN, Action.SIGNOUT, Action.STREAM_OPEN, Action.DENIALS_SUPPRESSED}
@@ -60,12 +61,16 @@ _NO_OBJECT = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditLine:
-    """One entry in words. `who` is a name where one is known, `actor` always what is booked."""
+    """One entry in words. `who` is a name where one is known, `actor` always what is booked.
+
+    `booked` is the actor with its kind, which a name that begins with it says already.
+    """
 
     seq: int
     at: datetime | None
     who: str
     actor: str
+    booked: str
     role: str
     did: str
     target: str
@@ -85,8 +90,11 @@ def audit_line(row: EntryRow, names: Mapping[str, str]) -> AuditLine:
         at=None if row.broken and not row.action else row.at,
         who=names.get(row.actor, row.actor) or "nobody known",
         actor=row.actor,
+        booked=row.actor
+        if row.actor.startswith(f"{row.actor_kind}:")
+        else f"{row.actor_kind} {row.actor}".strip(),
         role=row.role,
-        did=did if row.outcome == Outcome.DONE else tried,
+        did=_step(row, did if row.outcome == Outcome.DONE else tried),
         target=target,
         changes=tuple(
             ("" if name == target else name, old, new)
@@ -97,6 +105,16 @@ def audit_line(row: EntryRow, names: Mapping[str, str]) -> AuditLine:
         outcome=row.outcome or "unknown",
         broken=row.broken,
     )
+
+
+def _step(row: EntryRow, did: str) -> str:
+    """Name the step that an entry is about; what is skipped was not taken."""
+    facts = row.facts if isinstance(row.facts, Mapping) else {}
+    if row.action not in _STEPS or not facts.get("step"):
+        return did
+    if facts.get("skipped"):
+        did = did.replace("took", "skipped", 1)
+    return did.replace("a step", f"the step {facts['step']}", 1)
 
 
 def _refusal(row: EntryRow) -> str:

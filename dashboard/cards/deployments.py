@@ -184,7 +184,7 @@ def deployment_card(detail: Detail, names: Mapping[str, str]) -> DeploymentCard:
     line = deployment_line(row)
     return DeploymentCard(
         line=line,
-        headline=f"{row.id}: recorded {line.recorded.word}, derived {line.derived.word}",
+        headline=_headline(row, line),
         reasons=detail.reasons,
         took="not known" if detail.run_ms is None else f"{detail.run_ms} ms",
         who=names.get(row.by, row.by),
@@ -198,6 +198,13 @@ def deployment_card(detail: Detail, names: Mapping[str, str]) -> DeploymentCard:
         errors=tuple(_error_line(error) for error in detail.errors),
         documents=tuple(_document(document, names) for document in detail.documents),
     )
+
+
+def _headline(row: DeploymentRow, line: DeploymentLine) -> str:
+    """Say both words of what came with a document; what ran here has one verdict, its own."""
+    if row.recorded:
+        return f"{row.id}: recorded {line.recorded.word}, derived {line.derived.word}"
+    return f"{row.id}: {line.derived.word}"
 
 
 def _test_line(test: TestResult, row: DeploymentRow) -> TestLine:

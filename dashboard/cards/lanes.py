@@ -24,6 +24,8 @@ STATUS: Mapping[Health, str] = {
 }
 NO_DATA = "no data"
 LAST_MINUTE = timedelta(seconds=60)
+# What was decided before says nothing of now, and must not stand in for what fails now.
+LATELY, LATELY_WORDS = timedelta(minutes=5), "in the last 5 min"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +71,15 @@ class Lane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circuit:
-    """A breaker of this process: its state, how long that lasts yet, how often it opened."""
+    """A breaker of this process: its state, how long that lasts yet, how often it opened.
+
+    `shut_us` is how long ago it left closed, None while it is closed.
+    """
 
     state: Breaker
     wait_us: int
     trips: int
+    shut_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +113,7 @@ def path_now(row: Row) -> PathNow:
 def _lane(path: Path, measured: Measured) -> Lane:
     row = measured.row
     status = fresh(path_now(row) if row else None, measured.now)
-    carried, of_what = _share(path, measured.recent)
+    carried, of_what = _share(path, measured.recent.later_than(measured.now - LATELY))
     budget_ms = _budget_ms(path, measured.matrix)
     said = row.figures if row else {}
     return Lane(
@@ -142,20 +148,20 @@ def _why(row: Row | None, status: Health) -> tuple[str, ...]:
     return row.why
 
 
-def _share(path: Path, recent: Recent) -> tuple[str, str]:
-    """Return the path's share of what was answered, and of what that is a share.
+def _share(path: Path, lately: Recent) -> tuple[str, str]:
+    """Return the path's share of what was answered lately, and of what that is a share.
 
     Real requests count; traffic of our own stands in for them only where there are none.
     """
     for synthetic in (False, True):
-        flow = recent.flow(synthetic=synthetic)
+        flow = lately.flow(synthetic=synthetic)
         if flow.answered:
             kind = "synthetic requests" if synthetic else "requests"
             return (
                 share(flow.effective.get(path, 0), flow.answered),
-                f"of the last {flow.answered} {kind} answered",
+                f"of {flow.answered} {kind} answered {LATELY_WORDS}",
             )
-    return NO_DATA, "no request was answered yet"
+    return NO_DATA, f"no request was answered {LATELY_WORDS}"
 
 
 def _budget_ms(path: Path, matrix: Matrix) -> int:

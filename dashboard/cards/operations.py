@@ -33,6 +33,7 @@ STATES: Mapping[StepState, Mark] = {
     StepState.DONE: Mark(shape="done", word="done"),
     StepState.FAILED: Mark(shape="failed", word="failed"),
 }
+SKIPPED = Mark(shape="off", word="skipped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ def _mark(found: OperationRow) -> Mark:
 def _line(step: StepRow) -> StepLine:
     return StepLine(
         name=NAMES.get(step.name, step.name),
-        mark=STATES[step.state],
+        mark=SKIPPED if step.result.get("skipped") else STATES[step.state],
         took=_took(step.started_at, step.ended_at),
         words=tuple(_words(step.result)),
     )
@@ -121,6 +122,8 @@ def _words(result: Mapping[str, Any]) -> list[str]:
     said += [message for _code, message in result.get("findings", [])]
     if result.get("skipped"):
         said.append(result["skipped"])
+    elif result.get("applied") == [] or result.get("published") is False:
+        said.append("Stood so already; nothing was written.")
     if result.get("verdict") != str(Verdict.SUCCEEDED):
         said += result.get("reasons", [])
     return said

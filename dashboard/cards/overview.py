@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dashboard.cards.audit import audit_line
-from dashboard.cards.lanes import SIDE
+from dashboard.cards.lanes import LATELY, LATELY_WORDS, SIDE
 from dashboard.cards.wording import share, took
 from routing.audit.queries import EntryRow
 from routing.core import situation, situation_facts
 from routing.core.flags import FlagName
 from routing.core.situation import Facts, Lever
-from routing.core.values import Action, Health, Operation, Path, Reason
+from routing.core.values import Action, Health, Operation, Outcome, Path, Reason
 from routing.decisions.queries import Flow, Recent
 
 SHOWN = 7
@@ -25,7 +25,8 @@ _ORDINARY = frozenset({Reason.RULE, Reason.CACHE_HIT})
 class FeedLine:
     """A change; `words` is all of it in one phrase, the fields before it are its parts.
 
-    `who` and `why` are empty for readers without the audit trail.
+    `end` says so where nothing came of it; `who` and `why` are empty for readers without the
+    audit trail.
     """
 
     seq: int
@@ -34,6 +35,7 @@ class FeedLine:
     target: str
     changes: tuple[tuple[str, str, str], ...]
     words: str
+    end: str
     who: str
     why: str
     is_new: bool
@@ -108,18 +110,22 @@ class RequestRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestTable:
-    """The last decisions by operation; `label` is "synthetic" where no real one was made.
+    """The decisions of the last minutes by operation; `label` is "synthetic" where none was real.
 
-    `repeated` is the share that the cache answered, "" where it answered none.
+    `lost` says how many of our own requests got no answer where real ones are shown, `repeated`
+    is the share that the cache answered, "" where it answered none.
     """
 
     rows: tuple[RequestRow, ...]
     total: int
     synthetic: int
     label: str
+    lost: str
     efficiency: str
     repeated: str
     since: datetime | None
+    newest: datetime | None
+    window: str
     now: datetime
 
 
@@ -190,8 +196,10 @@ def _feed_line(
     is_flags = row.action == Action.FLAG_CHANGE and bool(line.changes)
     # A flag's change names the flag itself; a set of flags names each.
     changes = tuple((name or line.target, old, new) for name, old, new in line.changes)
-    did = "" if is_flags else f"{line.did[0].upper()}{line.did[1:]}"
-    target = "" if is_flags or line.target == row.environment else line.target
+    whole = line.target == row.environment
+    said = line.did.removesuffix(" of") if whole else line.did
+    did = "" if is_flags else f"{said[0].upper()}{said[1:]}"
+    target = "" if is_flags or whole else line.target
     set_to = "; ".join(f"{name} {old} → {new}" for name, old, new in changes)
     return FeedLine(
         seq=row.seq,
@@ -200,10 +208,25 @@ def _feed_line(
         target=target,
         changes=changes if is_flags else (),
         words=set_to if is_flags else f"{did} {target}".rstrip(),
+        end=_end(row),
         who=line.who if tells_who else "",
         why=row.reason if tells_who else "",
         is_new=now - row.at < situation_facts.BEFORE,
     )
+
+
+def _end(row: EntryRow) -> str:
+    """Word how a run ended, empty for what is no end of one."""
+    if row.outcome == Outcome.REFUSED:
+        return "refused, nothing was written"
+    facts = row.facts if isinstance(row.facts, Mapping) else {}
+    return str(facts.get(_SAYS_END.get(row.action, ""), "")).replace("_", " ")
+
+
+_SAYS_END: Mapping[str, str] = {
+    Action.DEPLOYMENT_JUDGED: "verdict",
+    Action.ROLLBACK_END: "end",
+}
 
 
 def change_feed(
@@ -216,10 +239,11 @@ def change_feed(
 
 
 def request_table(facts: Facts, recent: Recent) -> RequestTable:
-    """Word the last decisions, an operation a row, beside what the matrix in force intends.
+    """Word what was decided lately, an operation a row, beside what the matrix in force intends.
 
     Real requests count; traffic of our own stands in for them only where there are none.
     """
+    recent = recent.later_than(facts.now - LATELY)
     real, ours = recent.flow(synthetic=False), recent.flow(synthetic=True)
     shown = real if real.total else ours
     decisions = situation_facts.decisions(facts, facts.state.flags)
@@ -232,13 +256,23 @@ def request_table(facts: Facts, recent: Recent) -> RequestTable:
         total=real.total + ours.total,
         synthetic=ours.total,
         label="synthetic" if ours.total and not real.total else "",
+        lost=_lost(ours) if real.total else "",
         efficiency=share(
             shown.answered - shown.moved - shown.repeated, shown.total - shown.repeated
         ),
         repeated=share(shown.repeated, shown.total) if shown.repeated else "",
         since=recent.since,
+        newest=recent.rows[0].at if recent.rows else None,
+        window=LATELY_WORDS,
         now=facts.now,
     )
+
+
+def _lost(flow: Flow) -> str:
+    """Word how many got no answer that no rule refused, empty for none."""
+    refused = sum(flow.reasons.get(reason, 0) for reason in situation.RIGHTLY_REFUSED)
+    lost = flow.total - flow.answered - refused
+    return f"{lost} of {flow.total}" if lost else ""
 
 
 def _request_row(

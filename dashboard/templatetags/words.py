@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from dashboard import cards
@@ -68,6 +68,22 @@ def ago(at: datetime, now: datetime) -> SafeString:
         f"{utc:%Y-%m-%dT%H:%M:%S}Z",
         cards.absolute(at),
         cards.ago(at, now),
+    )
+
+
+@register.filter
+def ticked(text: str) -> SafeString:
+    """Write what stands between backticks as code; everything is escaped."""
+    pieces = str(text).split("`")
+    if len(pieces) % 2 == 0:
+        return format_html("{}", text)
+    return format_html_join(
+        "",
+        "{}{}{}",
+        (
+            (mark_safe("<code>"), piece, mark_safe("</code>")) if n % 2 else ("", piece, "")
+            for n, piece in enumerate(pieces)
+        ),
     )
 
 

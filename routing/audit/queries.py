@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -50,12 +51,14 @@ class EntryRow:
 class Filters:
     """What to show; None shows all. `since` is inclusive, `until` is not.
 
-    An empty `environment` shows what concerns none, such as accounts.
+    An empty `environment` shows what concerns none, such as accounts. `actions` shows any of
+    them.
     """
 
     environment: EnvironmentName | Literal[""] | None = None
     actor: str | None = None
     action: Action | None = None
+    actions: Collection[Action] | None = None
     object_type: str | None = None
     object_id: str | None = None
     outcome: Outcome | None = None
@@ -100,6 +103,7 @@ def _asked(filters: Filters) -> dict[str, Any]:
         "environment": filters.environment,
         "actor": filters.actor,
         "action": filters.action,
+        "action__in": None if filters.actions is None else [str(one) for one in filters.actions],
         "object_type": filters.object_type,
         "object_id": filters.object_id,
         "outcome": filters.outcome,

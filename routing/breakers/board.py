@@ -15,6 +15,8 @@ from routing.core import circuit
 from routing.core.circuit import Circuit, CircuitSettings, Permit, Result, Transition
 from routing.core.values import Breaker, EnvironmentName, Path
 
+_LETS_ALL_THROUGH = (Breaker.CLOSED, Breaker.FORCED_CLOSED)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
@@ -27,12 +29,24 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One breaker as a page shows it; times are µs of the board's clock, `wait_us` to its end."""
+    """One breaker as a page shows it; `wait_us` is how long its state lasts yet.
+
+    Times are µs of the board's clock, which showed `now_us`.
+    """
 
     key: Key
     state: Breaker
     wait_us: int
     history: tuple[Transition, ...]
+    now_us: int
+
+    @property
+    def shut_for_us(self) -> int | None:
+        """How long ago it left closed, as far as its history reaches; None while it is closed."""
+        if self.state in _LETS_ALL_THROUGH or not self.history:
+            return None
+        left = [step for step in self.history if step.source in _LETS_ALL_THROUGH]
+        return self.now_us - (left[-1] if left else self.history[0]).at_us
 
 
 def monotonic_us() -> int:
@@ -104,6 +118,7 @@ class Board:
                 state=circuit.state(value, now_us),
                 wait_us=circuit.wait_us(value, now_us),
                 history=value.history,
+                now_us=now_us,
             )
             for key, value in sorted(circuits.items(), key=lambda item: str(item[0]))
         )

@@ -227,6 +227,7 @@ class _Document:
             f"The JSON is refused at line {line}, column {column}: {what}.",
             line=line,
             column=column,
+            what=what,
         )
 
     def skip(self, at: int) -> int:

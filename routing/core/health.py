@@ -63,8 +63,9 @@ class Traffic:
 class Known:
     """Everything that the status of one path is judged from.
 
-    `since_us` is when the breaker went half-open, 0 if it is not: older probes and traffic leave
-    the status. `traffic` is counted by the caller over the window, from `since_us` on.
+    `since_us` is when the breaker last went half-open, 0 if it never did: older traffic leaves
+    the status, and older probes do once one has succeeded since. `traffic` is counted by the
+    caller over the window, from `since_us` on.
     """
 
     path: Path
@@ -93,7 +94,7 @@ def judge(known: Known, now_us: int) -> Judged:
     fixed = _fixed(known)
     if fixed is not None:
         return fixed
-    probes = [p for p in known.probes if _counts(p.at_us, known, now_us)]
+    probes = _counted(known, now_us)
     newest = max([p.at_us for p in probes], default=0)
     if known.traffic.calls >= LEAST_REAL:
         newest = max(newest, known.traffic.newest_us)
@@ -102,7 +103,11 @@ def judge(known: Known, now_us: int) -> Judged:
         return Judged(
             status=Health.UNKNOWN, score=None, why=(f"No measurement in the last {seconds} s.",)
         )
-    found = [_by_probes(probes), *_by_traffic(known.traffic), _by_breaker(known.breaker)]
+    found = [
+        _by_probes(probes),
+        *_by_traffic(known.traffic),
+        _by_breaker(known.breaker, failed=0 if not probes or probes[-1].ok else _run(probes)),
+    ]
     status = worst([health for health, _ in found])
     why = tuple(words for health, words in found if health is status and words)
     return Judged(status=status, score=_score(known, probes, status), why=why)
@@ -126,20 +131,32 @@ def _fixed(known: Known) -> Judged | None:
     return None
 
 
-def _counts(at_us: int, known: Known, now_us: int) -> bool:
-    return max(now_us - WINDOW_US, known.since_us) <= at_us <= now_us
+def _counted(known: Known, now_us: int) -> list[Looked]:
+    """Return the probes of the window that count, oldest first.
+
+    A wait that is over proves nothing: failures that no success has ended stay, however often the
+    breaker went half-open among them.
+    """
+    lately = [p for p in known.probes if now_us - WINDOW_US <= p.at_us <= now_us]
+    lately.sort(key=lambda p: p.at_us)
+    unended = len(lately) - (_run(lately) if lately and not lately[-1].ok else 0)
+    return [p for n, p in enumerate(lately) if p.at_us >= known.since_us or n >= unended]
 
 
-def _by_probes(probes: Sequence[Looked]) -> tuple[Health, str]:
-    if not probes:
-        return Health.HEALTHY, ""
-    ordered = sorted(probes, key=lambda p: p.at_us)
+def _run(ordered: Sequence[Looked]) -> int:
+    """Return how many probes at the end agree with the last one."""
     run = 0
     for probe in reversed(ordered):
         if probe.ok is not ordered[-1].ok:
             break
         run += 1
-    last = ordered[-1]
+    return run
+
+
+def _by_probes(ordered: Sequence[Looked]) -> tuple[Health, str]:
+    if not ordered:
+        return Health.HEALTHY, ""
+    run, last = _run(ordered), ordered[-1]
     if not last.ok:
         status = Health.UNHEALTHY if run >= UNHEALTHY_AFTER else Health.DEGRADED
         times = "The last probe" if run == 1 else f"{run} probes in a row"
@@ -165,9 +182,13 @@ def _by_traffic(traffic: Traffic) -> list[tuple[Health, str]]:
     return found or [(Health.HEALTHY, "")]
 
 
-def _by_breaker(breaker: Breaker) -> tuple[Health, str]:
+def _by_breaker(breaker: Breaker, *, failed: int) -> tuple[Health, str]:
+    """Judge a breaker beside the probes: how many `failed` in a row up to the last one."""
     if breaker in (Breaker.OPEN, Breaker.FORCED_OPEN):
         return Health.UNHEALTHY, "The breaker is open."
+    if breaker is Breaker.HALF_OPEN and failed:
+        told = "" if failed >= UNHEALTHY_AFTER else ", and the last probe failed"
+        return Health.UNHEALTHY, f"The breaker is half-open{told}."
     if breaker is Breaker.HALF_OPEN:
         return Health.DEGRADED, "The breaker is half-open: trials decide."
     return Health.HEALTHY, ""

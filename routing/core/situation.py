@@ -29,6 +29,7 @@ from routing.core.situation_facts import (
 from routing.core.values import Health, Operation, Path, Reason, Skip
 
 __all__ = [
+    "RIGHTLY_REFUSED",
     "Asked",
     "Facts",
     "Lever",
@@ -194,12 +195,14 @@ def _operations(facts: Facts, decisions: Mapping[Operation, Decision]) -> list[_
     if stranded and not down and _is_configured(facts):
         verb = "has" if len(stranded) == 1 else "have"
         words = f"{names(stranded)} {verb} no path in {facts.environment}"
-        found.append(_Finding(level=Health.UNHEALTHY, words=words, since=_cause(facts)))
+        since = situation_facts.lost_since(facts, {o: decisions[o] for o in stranded})
+        found.append(_Finding(level=Health.UNHEALTHY, words=words, since=since))
     elif displaced and not down and not found:
         verb = "runs" if len(displaced) == 1 else "run"
         own = "its" if len(displaced) == 1 else "their"
         words = f"{names(displaced)} {verb} off {own} intended path in {facts.environment}"
-        found.append(_Finding(level=Health.DEGRADED, words=words, since=_cause(facts)))
+        since = situation_facts.moved_since(facts, {o: decisions[o] for o in displaced})
+        found.append(_Finding(level=Health.DEGRADED, words=words, since=since))
     return found
 
 
@@ -211,12 +214,6 @@ def _is_configured(facts: Facts) -> bool:
     return any(one.configured for one in facts.state.paths.values())
 
 
-def _cause(facts: Facts) -> datetime | None:
-    """Return when the last of the flags that close something was changed."""
-    closing = [flag for flag in _MAY_OPEN if not facts.state.flags[flag]]
-    return max((facts.flags_since[f] for f in closing if f in facts.flags_since), default=None)
-
-
 def _requests(facts: Facts) -> list[_Finding]:
     """Tell of requests that got no answer, although everything looked well."""
     total = sum(one.total for one in facts.asked)
@@ -225,18 +222,19 @@ def _requests(facts: Facts) -> list[_Finding]:
         return []
     enough = total >= health.LEAST_REAL
     bad = enough and (total - lost) * 100 < health.UNHEALTHY_SUCCESS * total
-    all_of_them = situation_facts.requests(facts, total)
-    words = f"{lost} of {all_of_them} in {facts.environment} got no answer in {facts.window}"
+    them = situation_facts.part(facts, lost, total)
+    words = f"{them} in {facts.environment} got no answer in {facts.window}"
+    words = f"{words[0].upper()}{words[1:]}"
     level = Health.UNHEALTHY if bad else Health.DEGRADED
     return [_Finding(level=level, words=words, since=None)]
 
 
-_RIGHTLY_REFUSED = (Reason.REFUSED_COMPLIANCE, Reason.REFUSED_BUDGET)
+RIGHTLY_REFUSED = (Reason.REFUSED_COMPLIANCE, Reason.REFUSED_BUDGET)
 
 
 def _refused(one: Asked) -> int:
     """Return how many were refused by a rule: no fault of any path."""
-    return sum(one.reasons.get(reason, 0) for reason in _RIGHTLY_REFUSED)
+    return sum(one.reasons.get(reason, 0) for reason in RIGHTLY_REFUSED)
 
 
 def _effects(facts: Facts, decisions: Mapping[Operation, Decision]) -> tuple[str, ...]:
@@ -273,17 +271,18 @@ def _what_became(facts: Facts) -> str:
     total = sum(one.total for one in facts.asked)
     if not total:
         return f"No requests in {facts.window}."
-    them = situation_facts.requests(facts, total)
     lost = total - sum(one.answered for one in facts.asked)
     moved = sum(one.moved for one in facts.asked)
     if not lost and not moved:
+        them = situation_facts.requests(facts, total)
         return f"{them} in {facts.window}, answered as intended."
     told = []
     if lost:
-        told.append(f"{lost} of {them} got no answer")
+        told.append(f"{situation_facts.part(facts, lost, total)} got no answer")
     if moved:
-        told.append(f"{moved} of {total if lost else them} took another path than intended")
-    more = "" if lost else ", none failed"
+        them = f"{moved} of {total}" if lost else situation_facts.part(facts, moved, total)
+        told.append(f"{them} took another path than intended")
+    more = "" if lost or total == 1 else ", none failed"
     return f"In {facts.window} {join(told)}{more}."
 
 

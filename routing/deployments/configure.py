@@ -102,7 +102,7 @@ def undo_flags(run: Run) -> Done:
     """Put back the flags that this run set, those that nobody has touched since."""
     applied = run.result(FLAGS).get("applied", [])
     if not applied:
-        return Done()
+        return Done(result={"skipped": "This run changed no flag."})
     environment = run.operation.environment
     sets = [
         SetFlag(
@@ -140,7 +140,7 @@ def undo_matrix(run: Run) -> Done:
     """Put back the matrix that this run replaced, if it is still in force."""
     done = run.result(MATRIX)
     if not done.get("published"):
-        return Done()
+        return Done(result={"skipped": "This run changed no matrix."})
     before = codec.decode(done["before"], version=1)
     words = f"undo of {run.operation.id}, which failed"
     try:

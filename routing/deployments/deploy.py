@@ -100,7 +100,6 @@ def told(operation: OperationRow) -> dict[str, Any]:
         for step in operation.steps
         for code, message in step.result.get("findings", [])
     ]
-    errors = [text for step in operation.steps for text in step.result.get("errors", [])]
     return {
         "ok": operation.is_over and operation.verdict is Verdict.SUCCEEDED,
         "deployment_id": operation.id,
@@ -109,7 +108,7 @@ def told(operation: OperationRow) -> dict[str, Any]:
         "verdict": str(operation.verdict) if operation.verdict else None,
         "stage": str(operation.stage),
         "tests": tests,
-        "errors": errors,
+        "errors": pipeline.errors(operation),
         "document": operation.result(pipeline.DOCUMENT).get("document"),
         "findings": findings,
     }

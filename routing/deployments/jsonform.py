@@ -39,8 +39,9 @@ def parse(text: str, *, file: str = "the document", max_bytes: int = 2 * 1024 * 
         value = chain.strict_parse(text.encode(), max_bytes=max_bytes)
     except Invalid as error:
         line = int(error.facts.get("line", 1))
-        at = Place(file=file, where=f"line {line}", line=line)
-        raise at.refuse(error.message) from None
+        column = f", column {error.facts['column']}" if "column" in error.facts else ""
+        at = Place(file=file, where=f"line {line}{column}", line=line)
+        raise at.refuse(error.facts.get("what", error.message)) from None
     whole = _Node(file=file, text=text, path=(), value=value)
     if not isinstance(value, Mapping) or not {"deploymentId", "details"} <= value.keys():
         raise whole.at.refuse(shapes.json(value))

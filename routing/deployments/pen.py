@@ -90,7 +90,7 @@ class Pen:
                     by=self.by,
                     now=now,
                     outcome=outcome,
-                    facts={"step": name, "fence": self.lease.fence},
+                    facts={"step": name, "fence": self.lease.fence, **_skipped(result)},
                 )
             stream.announce(TOPIC, self._environment())
 
@@ -161,3 +161,7 @@ class Pen:
     def _environment(self) -> EnvironmentName:
         rows = Operation.objects.filter(pk=self.operation)
         return EnvironmentName(rows.values_list("environment_id", flat=True).get())
+
+
+def _skipped(result: Mapping[str, Any]) -> dict[str, str]:
+    return {"skipped": str(result["skipped"])} if result.get("skipped") else {}

@@ -23,6 +23,7 @@ from routing.deployments import configure, crash, record, release, writing
 from routing.deployments.checks import runner
 from routing.deployments.checks.runner import Bench
 from routing.deployments.engine import Done, Plan, Run, Spec, Wait
+from routing.deployments.ledger import OperationRow
 from routing.health import queries as health
 from routing.runs import Reply
 
@@ -129,7 +130,11 @@ def bake_step(run: Run) -> Done | Wait:
     """Wait as long as the environment bakes, over restarts."""
     until = run.step.result.get("until")
     if until is None:
-        lasts = BAKES[run.operation.environment] if run.tools.process else timedelta(0)
+        lasts = BAKES[run.operation.environment]
+        if not lasts:
+            return Done(result={"skipped": f"{run.operation.environment} does not bake."})
+        if not run.tools.process:
+            return Done(result={"skipped": NO_SERVER})
         end = run.now() + lasts
     else:
         end = datetime.fromisoformat(until)
@@ -139,12 +144,12 @@ def bake_step(run: Run) -> Done | Wait:
 
 def judge_step(run: Run) -> Done:
     """Set the verdict over the evidence, once, with the result of this step."""
-    tests = results(run)
+    tests = results(run.operation)
     components = run.result(COMPONENTS).get("components")
     judgement = verdict.explain(
         tests,
         None if components is None else [Component(one) for one in components],
-        _errors(run),
+        _told(run.operation),
     )
     failed = judgement.verdict is Verdict.FAILED
     findings: list[list[str]] = []
@@ -169,7 +174,7 @@ def judge_step(run: Run) -> Done:
             then=partial(
                 record.judged,
                 run.operation.id,
-                errors=[*_errors(run), *_mismatches(tests)],
+                errors=errors(run.operation),
                 warnings=[] if failed else _unproven(tests),
             ),
         )
@@ -178,9 +183,10 @@ def judge_step(run: Run) -> Done:
 
 def undo_step(undo: Any, run: Run) -> Done:
     """Undo a failed run's own writes where that is done without asking."""
-    by_itself = run.operation.environment is not EnvironmentName.DEVELOPMENT
-    if run.operation.verdict is not Verdict.FAILED or not by_itself:
-        return Done()
+    if run.operation.verdict is not Verdict.FAILED:
+        return Done(result={"skipped": "Only a failed run is undone."})
+    if run.operation.environment is EnvironmentName.DEVELOPMENT:
+        return Done(result={"skipped": "In development the undo is offered, not done."})
     done: Done = undo(run)
     return done
 
@@ -190,7 +196,7 @@ def document_step(run: Run) -> Done:
     operation = run.operation
     shares = release.read(operation.release).shares[operation.environment]
     assert operation.verdict is not None  # judged comes before
-    tests = results(run)
+    tests = results(run.operation)
     found = [(str(code), str(message)) for code, message in findings(run)]
     written = writing.write(
         writing.Facts(
@@ -202,7 +208,7 @@ def document_step(run: Run) -> Done:
             components=[Component(c) for c in run.result(COMPONENTS).get("components") or ()],
             flags={flag: shares[flag] > 0 for flag in FlagName},
             tests=tests,
-            errors=[*_errors(run), *_mismatches(tests)],
+            errors=errors(operation),
             warnings=[
                 *([] if operation.verdict is Verdict.FAILED else _unproven(tests)),
                 *(message for _, message in found),
@@ -249,13 +255,18 @@ def close_step(run: Run) -> Done:
     return Done(kept=True)
 
 
-def results(run: Run) -> list[TestResult]:
+def results(operation: OperationRow) -> list[TestResult]:
     """Return every result so far, suite by suite."""
     return [
         record.from_json(said)
         for which in (Suite.SMOKE, Suite.VALIDATION, Suite.INTEGRATION)
-        for said in run.result(str(which)).get("tests", [])
+        for said in operation.result(str(which)).get("tests", [])
     ]
+
+
+def errors(operation: OperationRow) -> list[str]:
+    """Return what went wrong so far: what the steps say, then each failed check in words."""
+    return [*_told(operation), *_mismatches(results(operation))]
 
 
 def findings(run: Run) -> list[list[str]]:
@@ -263,8 +274,8 @@ def findings(run: Run) -> list[list[str]]:
     return [pair for step in run.operation.steps for pair in step.result.get("findings", [])]
 
 
-def _errors(run: Run) -> list[str]:
-    return [text for step in run.operation.steps for text in step.result.get("errors", [])]
+def _told(operation: OperationRow) -> list[str]:
+    return [text for step in operation.steps for text in step.result.get("errors", [])]
 
 
 def _mismatches(tests: Sequence[TestResult]) -> list[str]:

@@ -14,7 +14,11 @@ from routing.core.verdict import Suite, TestResult
 from routing.deployments import document
 from routing.deployments.parsed import Format, Parsed, harmless
 
-_STATUS = {Verdict.SUCCEEDED: "SUCCESS", Verdict.FAILED: "FAILED"}
+_STATUS = {
+    Verdict.SUCCEEDED: "SUCCESS",
+    Verdict.FAILED: "FAILED",
+    Verdict.INCONCLUSIVE: "INCONCLUSIVE",
+}
 _PROCESS = """
 ### Prerequisites
 1. A server that serves {environment}, with a fresh heartbeat
@@ -108,7 +112,7 @@ def _parsed(facts: Facts) -> Parsed:
         deployment_id=facts.id,
         environment=facts.environment,
         timestamp=facts.at.replace(microsecond=facts.at.microsecond // 1000 * 1000),
-        recorded_status=_STATUS.get(facts.verdict, str(facts.verdict)),
+        recorded_status=_STATUS[facts.verdict],
         components=tuple(facts.components),
         flags=dict(facts.flags),
         tests=tuple(shown),

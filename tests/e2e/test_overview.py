@@ -179,6 +179,9 @@ def test_a_frozen_server_makes_every_part_stale_within_fifteen_seconds(
     assert is_green(page, green)
     parts = page.locator("[data-live]").count()
     assert parts >= 6
+    rollback = page.context.new_page()
+    rollback.goto("/e/development/rollback/")
+    live(rollback)
     with frozen(server):
         began = time.monotonic()
         expect(page.locator("[data-live][data-stale]")).to_have_count(parts, timeout=15_000)
@@ -189,9 +192,13 @@ def test_a_frozen_server_makes_every_part_stale_within_fifteen_seconds(
         expect(page.locator("#live")).to_contain_text("Stale: nothing heard for")
         assert not is_green(page, green)
         assert took <= 15
+        expect(page).to_have_title(re.compile("^◌ stale · Overview"))
+        expect(rollback.locator(".target[data-stale]")).to_have_count(2, timeout=15_000)
+    expect(rollback.locator("[data-stale]")).to_have_count(0, timeout=20_000)
     expect(page.locator("[data-live][data-stale]")).to_have_count(0, timeout=10_000)
     live(page)
     assert is_green(page, green)
+    expect(page).to_have_title(re.compile("^● healthy · Overview"))
 
 
 def test_green_stays_when_the_watch_of_the_page_is_taken_away(

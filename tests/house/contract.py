@@ -322,7 +322,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
             keys={
                 "ok": "whether all is as it was written and the guards stand",
                 "entries": "how many are good",
-                "head": "stream, seq and hash of the newest entry",
+                "head": "stream, seq and hash of the last good entry: the newest, if all are",
                 "first_bad": "the number of the first entry that is wrong or missing, or null",
                 "problem": "in words, empty if there is none",
                 "unguarded": "the triggers that the database lacks",

@@ -91,7 +91,6 @@
     delete region.dataset.waits;
     const fresh = new DOMParser().parseFromString(html, "text/html").body.firstElementChild;
     if (fresh) patch(region, fresh);
-    if (region.dataset.title) document.title = `${region.dataset.title} · ${title}`;
   }
 
   // What stands around a live part and differs by person is fetched anew when the part moved on,
@@ -194,6 +193,16 @@
     });
   }
 
+  // The tab says how things stand, and not that they are well when nobody knows.
+  function entitle() {
+    const head = regions().find((region) => region.dataset.title);
+    if (!head) return;
+    const said = head.dataset.title;
+    const now = head.dataset.stale ? `◌ stale · ${said.split(" · ").pop()}` : said;
+    const whole = `${now} · ${title}`;
+    if (document.title !== whole) document.title = whole;
+  }
+
   function tell(next, text) {
     if (words.textContent !== text) words.textContent = text;
     if (next === state) return;
@@ -213,7 +222,12 @@
       const old = Math.max(age, Number.isNaN(observed) ? 0 : Date.now() + ahead - observed);
       if (old >= STALE_MS || ended) region.dataset.stale = `stale, age ${Math.floor(old / 1000)} s`;
       else delete region.dataset.stale;
+      for (const part of region.querySelectorAll("[data-aged]")) {
+        if (region.dataset.stale) part.dataset.stale = region.dataset.stale;
+        else delete part.dataset.stale;
+      }
     }
+    entitle();
     if (ended) tell("stale", ended);
     else if (age >= STALE_MS) tell("stale", refused || `Stale: nothing heard for ${seconds} s`);
     else if (age >= DELAYED_MS) tell("delayed", `Delayed: nothing heard for ${seconds} s`);

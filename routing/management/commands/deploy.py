@@ -120,7 +120,8 @@ class Command(base.OperatorCommand):
             for test in result["tests"]
         ]
         lines += [f"finding  {found['message']}" for found in result["findings"]]
-        lines += [f"error    {text}" for text in result["errors"]]
+        shown = tuple(f"{test['name']} failed: " for test in result["tests"])
+        lines += [f"error    {text}" for text in result["errors"] if not text.startswith(shown)]
         lines.append(f"{result['deployment_id']}: {result['verdict']}")
         if result["document"]:
             lines.append(f"document {result['document']}")

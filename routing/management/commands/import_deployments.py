@@ -37,7 +37,8 @@ class Command(base.OperatorCommand):
             yield told(one)
         refused = sum(one.stored is Stored.REFUSED for one in done)
         if refused:
-            self.say(f"{refused} of {len(done)} refused; nothing of them was stored.")
+            kept = "nothing of it" if refused == 1 else "nothing of them"
+            self.say(f"{refused} of {len(done)} refused; {kept} was stored.")
             raise SystemExit(1)  # after the last line: the lines have no key that could say it
 
     def show(self, result: Mapping[str, Any]) -> str:

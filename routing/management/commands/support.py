@@ -70,8 +70,10 @@ class Command(base.OperatorCommand):
             f"{one['severity']:<9} {one['title']}\n{'':<9} {one['remediation']}"
             for one in result["findings"]
         ]
-        summary = f"{result['overall']}: {result['checks']} checks, {len(lines)} findings."
-        return "\n".join([*lines, summary])
+        summary = f"{result['overall']}: {result['checks']} checks, {len(lines)} findings"
+        blind = sum(one["unchecked"] for one in result["findings"])
+        more = f"; {blind} could not look." if blind else "."
+        return "\n".join([*lines, summary + more])
 
     def _audit(
         self,
@@ -119,8 +121,10 @@ def _last(audit: AuditRow | None) -> base.Result | None:
 
 
 def _report(report: Report) -> base.Result:
+    # A warning hides in `overall` that something could not be looked at; the exit status does not.
+    blind = any(one.unchecked for one in report.findings)
     return {
-        "ok": report.overall in (Overall.HEALTHY, Overall.WARNING),
+        "ok": report.overall in (Overall.HEALTHY, Overall.WARNING) and not blind,
         "id": report.run_id,
         "environment": str(report.environment),
         "overall": str(report.overall),

@@ -25,10 +25,11 @@ class Command(base.OperatorCommand):
         progress = None if options["json"] else self._tell
         report = verify.verify(on_progress=progress)
         decided = decisions.verify(on_progress=progress)
+        problem = report.problem or decided.problem
         return {
             **asdict(report),
             "ok": report.ok and decided.ok and not report.unguarded,
-            "problem": report.problem or decided.problem or _unguarded(report.unguarded),
+            "problem": problem or _only_unguarded(report.unguarded),
             "decisions": asdict(decided),
         }
 
@@ -45,14 +46,25 @@ class Command(base.OperatorCommand):
         if result["decisions"]["first_bad"] and not result["first_bad"]:
             good = f"{result['decisions']['records']} decision records before it are good."
         elif not result["first_bad"]:
-            return str(result["problem"])
-        return f"{result['problem']} {good}"
+            good = ""
+        only = result["problem"] == _only_unguarded(result["unguarded"])
+        also = "" if only else _also_unguarded(result["unguarded"])
+        return " ".join(words for words in (result["problem"], good, also) if words)
 
     def _tell(self, done: int, total: int) -> None:
         self.say(f"{done} of {total} checked")
 
 
-def _unguarded(names: tuple[str, ...]) -> str:
+def _also_unguarded(names: tuple[str, ...]) -> str:
+    if not names:
+        return ""
+    return (
+        f"The database also lacks the guards {', '.join(names)}: keep a copy of it as it is, then "
+        "run `manage.py migrate`, which puts them back."
+    )
+
+
+def _only_unguarded(names: tuple[str, ...]) -> str:
     if not names:
         return ""
     return (

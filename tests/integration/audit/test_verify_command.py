@@ -77,6 +77,18 @@ def test_missing_guards_exit_1_even_if_every_entry_is_good() -> None:
     assert "lacks the guards" in said["problem"]
 
 
+def test_an_altered_trail_without_guards_is_told_both_in_words() -> None:
+    book_many(5)
+    guards.lift(connection)
+    sql("UPDATE routing_entry SET actor = 'u-adam' WHERE seq = 4")
+    code, said = answer()
+    words = run()[1]
+    assert (code, said["first_bad"], said["head"]["seq"]) == (1, 4, 3)
+    assert "Entry 4 is shown wrongly" in words and "3 entries before it are good." in words
+    assert f"also lacks the guards {', '.join(said['unguarded'])}" in words
+    assert "as they were written" not in words
+
+
 def test_an_empty_trail_exits_1() -> None:
     code, said = answer()
     assert (code, said["ok"], said["head"]) == (1, False, None)

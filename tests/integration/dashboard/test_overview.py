@@ -16,13 +16,23 @@ from dashboard.look import Look, Reader
 from dashboard.views.gate import Visit
 from dashboard.views.overview import PARTS
 from routing import wiring
+from routing.audit import ledger
 from routing.changes import change
 from routing.core.decision import PathFacts, State
 from routing.core.flags import FlagName
 from routing.core.guards import Cause
 from routing.core.health import Judged
 from routing.core.rights import Actor
-from routing.core.values import ActorKind, Breaker, EnvironmentName, Health, Path, Role
+from routing.core.values import (
+    Action,
+    ActorKind,
+    Breaker,
+    EnvironmentName,
+    Health,
+    Outcome,
+    Path,
+    Role,
+)
 from routing.flags import snapshot as flags
 from routing.fleet import leases
 from routing.health import snapshot as health
@@ -208,3 +218,78 @@ def test_the_whole_page_asks_each_question_once(
 
 def test_an_environment_that_is_not_ones_own_is_not_there(client_of: ClientOf) -> None:
     assert client_of("admin", only=STG).get("/e/production/").status_code == 404
+
+
+def book(action: Action, object_id: str, *, outcome: Outcome = Outcome.DONE, **facts: str) -> None:
+    """Book what a run books, as its engine does."""
+    kind = "upstream" if action.startswith("upstream") else "rollback"
+    ledger.record(
+        by=SHELL,
+        now=wiring.now(),
+        action=action,
+        environment=None if kind == "upstream" else DEV,
+        object_type=kind,
+        object_id=object_id,
+        outcome=outcome,
+        facts=facts,
+    )
+
+
+def feed(page: str) -> list[str]:
+    listed = page.split('id="change-feed"')[1].split("</section>", maxsplit=1)[0]
+    lines = re.findall(r"<p>(.*?)<small>", listed, re.S)
+    return [re.sub(r"<[^>]+>", "", line).strip() for line in lines]
+
+
+RUN = "hybridops-development-1"
+
+
+def test_a_rollback_that_was_refused_is_told_so_and_is_no_cause(
+    client_of: ClientOf, served: None
+) -> None:
+    book(Action.UPSTREAM_STOP, "mcp")
+    book(Action.ROLLBACK_PLAN, RUN)
+    book(Action.ROLLBACK_STEP, RUN, outcome=Outcome.FAILED, step="preflight")
+    book(Action.ROLLBACK_REFUSED, RUN, outcome=Outcome.REFUSED, message="mcp is red")
+    judge(Health.UNHEALTHY)
+    page = page_of(client_of, "operator")
+    assert feed(page)[:3] == [
+        f"Tried to roll back {RUN}; refused, nothing was written",
+        f"Confirmed the plan of the rollback {RUN}",
+        "Stopped the stand-in mcp",
+    ]
+    assert "Just before: <b>Stopped the stand-in mcp</b>" in page
+
+
+def test_somebody_who_may_not_roll_back_is_no_news(client_of: ClientOf, served: None) -> None:
+    book(Action.ROLLBACK_REFUSED, str(DEV), outcome=Outcome.REFUSED, message="not allowed")
+    assert not any("roll back" in line for line in feed(page_of(client_of, "operator")))
+
+
+def test_the_steps_of_a_run_do_not_push_changes_out_of_the_feed(
+    client_of: ClientOf, served: None
+) -> None:
+    book(Action.UPSTREAM_STOP, "mcp")
+    for _ in range(60):
+        book(Action.DEPLOYMENT_STEP, RUN, step="smoke")
+    assert feed(page_of(client_of, "operator"))[0] == "Stopped the stand-in mcp"
+
+
+def test_a_run_says_in_the_feed_how_it_ended(client_of: ClientOf, served: None) -> None:
+    book(Action.DEPLOYMENT_JUDGED, RUN, outcome=Outcome.FAILED, verdict="failed")
+    book(Action.ROLLBACK_END, RUN, outcome=Outcome.FAILED, end="needs_human")
+    book(Action.HISTORY_LAY, str(DEV))
+    assert feed(page_of(client_of, "operator"))[:3] == [
+        "Laid the recorded runs as history",
+        f"Ended without proof the rollback {RUN}; needs human",
+        f"Judged the deployment {RUN}; failed",
+    ]
+
+
+def test_what_came_after_a_state_is_not_named_as_before_it(
+    client_of: ClientOf, served: None
+) -> None:
+    judge(Health.UNHEALTHY, age_s=5)
+    book(Action.UPSTREAM_STOP, "mcp")
+    page = page_of(client_of, "operator")
+    assert "Nothing that is booked changed in the 30 min before." in page

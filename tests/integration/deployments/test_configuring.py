@@ -6,9 +6,10 @@ from pathlib import Path as Folder
 
 import pytest
 
+from dashboard.cards import operations
 from routing.core.flags import FlagName
 from routing.core.lifecycle import Stage, StepState
-from routing.core.values import EnvironmentName, TestStatus, Verdict
+from routing.core.values import Action, EnvironmentName, TestStatus, Verdict
 from routing.deployments import configure, deploy
 from routing.deployments.ledger import OperationRow
 from routing.deployments.models import Deployment, DeploymentFinding
@@ -162,6 +163,26 @@ def test_development_offers_the_undo_in_commands_that_can_be_pasted(home: Folder
     assert bed.share(FLAG) == 0
     (offered,) = [f for f in deploy.told(failed)["findings"] if f["code"] == "undo_offered"]
     assert f"manage.py set_flag --flag {FLAG} --on --percentage 100" in offered["message"]
+
+
+def test_a_failed_run_tells_a_program_the_errors_that_its_document_lists(home: Folder) -> None:
+    failed = run(home, status=TestStatus.FAIL)
+    told = deploy.told(failed)
+    assert told["errors"] == Deployment.objects.get(pk=failed.id).errors
+    assert "MCPRouter.mcp_connection failed: expected mcp answers, got no answer" in told["errors"]
+
+
+def test_a_step_that_had_nothing_to_do_is_skipped_and_booked_so(home: Folder) -> None:
+    done = run(home)
+    idle = {"bake", configure.UNDO_FLAGS, configure.UNDO_MATRIX}
+    assert {s.name for s in done.steps if s.result.get("skipped")} == idle
+    booked = [e.facts for e in bed.booked(Action.DEPLOYMENT_STEP, done.id)]
+    told = {f["step"] for f in booked if isinstance(f, dict) and f.get("skipped")}
+    assert told == idle
+    card = operations.run_card(done, {})
+    marks = {line.name: line.mark.word for line in card.steps}
+    assert marks["Bake"] == marks["Undo of the flags"] == "skipped"
+    assert marks["Verdict"] == "done"
 
 
 def test_bakes_over_restarts_and_not_twice(home: Folder) -> None:

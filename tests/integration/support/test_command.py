@@ -89,6 +89,20 @@ def test_an_audit_that_finds_something_critical_exits_with_1(capsys: Any, settin
     assert told["findings"][0]["check"] == "keys.private"
 
 
+def test_an_audit_that_could_not_look_everywhere_exits_with_1(capsys: Any) -> None:
+    """Nobody probes without a server, and what was found does not hide what was not looked at."""
+    status, told, _ = run(capsys, "audit", "--environment", "development")
+    assert [one["check"] for one in told["findings"] if one["unchecked"]] == ["paths.credentials"]
+    assert told["overall"] == "warning", "something else was found, and that was seen"
+    assert (status, told["ok"]) == (1, False)
+
+
+def test_the_sum_tells_a_person_how_many_could_not_look(capsys: Any) -> None:
+    with pytest.raises(SystemExit):
+        call_command("support", "audit", "--environment", "development")
+    assert capsys.readouterr().out.strip().endswith("findings; 1 could not look.")
+
+
 def test_a_broken_installation_is_audited_and_not_switched(capsys: Any) -> None:
     switch(True)
     guards.lift(connection)

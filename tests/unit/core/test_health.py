@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +84,19 @@ def test_a_half_open_breaker_lets_older_samples_leave_the_status() -> None:
     assert health.judge(both, NOW).why == ("The breaker is half-open: trials decide.",)
 
 
+@pytest.mark.parametrize("since", [NOW - 2 * STEP + 1, NOW - 1, NOW])
+def test_failures_that_no_success_has_ended_stay_over_a_half_open_breaker(since: int) -> None:
+    dead = known(True, False, False, False, breaker=Breaker.HALF_OPEN, since_us=since)
+    judged = health.judge(dead, NOW)
+    assert judged.status is Health.UNHEALTHY
+    assert judged.why[0] == "3 probes in a row failed: refused."
+
+
+def test_a_wait_that_is_over_is_no_success() -> None:
+    dead = known(False, breaker=Breaker.HALF_OPEN, since_us=NOW)
+    assert health.judge(dead, NOW).status is Health.UNHEALTHY
+
+
 @pytest.mark.parametrize(
     ("more", "status"),
     [
@@ -142,3 +157,18 @@ def test_the_worst_wins_when_folded(healths: list[Health]) -> None:
         assert health.worst(healths) is Health.UNHEALTHY
     assert health.worst(healths) is health.worst(healths[::-1])
     assert health.worst([]) is Health.UNKNOWN
+
+
+@given(knowns, st.integers(NOW - 100_000_000, NOW))
+def test_a_line_drawn_by_the_breaker_hides_no_run_of_failed_probes(k: Known, line: int) -> None:
+    ordered = sorted(k.probes, key=lambda p: p.at_us)[-health.UNHEALTHY_AFTER :]
+    plain = replace(k, configured=True, switched_on=True, monitored=True, maintenance=False)
+    down = (
+        len(ordered) == health.UNHEALTHY_AFTER
+        and not any(p.ok for p in ordered)
+        and ordered[0].at_us >= NOW - health.WINDOW_US
+        and ordered[-1].at_us >= NOW - 2 * k.interval_us
+    )
+    judged = health.judge(replace(plain, since_us=line), NOW)
+    if down:
+        assert judged.status is Health.UNHEALTHY

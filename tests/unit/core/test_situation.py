@@ -252,6 +252,7 @@ def asked(total: int, answered: int, moved: int = 0, **reasons: int) -> Asked:
         (asked(40, 36, no_path=4), Health.DEGRADED, "4 of 40 requests in development got no"),
         (asked(40, 35, no_path=5), Health.UNHEALTHY, "5 of 40 requests in development got no"),
         (asked(5, 1, no_path=4), Health.DEGRADED, "4 of 5 requests in development got no"),
+        (asked(1, 0, no_path=1), Health.DEGRADED, "The only request in development got no answer"),
         (asked(40, 30, refused_compliance=10), Health.HEALTHY, "Both paths are healthy"),
     ],
 )
@@ -265,6 +266,8 @@ def test_lost_requests_speak_where_no_path_does(counted: Asked, level: Health, t
     ("counted", "words"),
     [
         (asked(1, 1), "1 request in the last minute, answered as intended."),
+        (asked(1, 1, 1), "In the last minute the only request took another path than intended."),
+        (asked(1, 0), "In the last minute the only request got no answer."),
         (
             asked(9, 9, 4),
             "In the last minute 4 of 9 requests took another path than intended, none failed.",
@@ -289,12 +292,6 @@ def test_a_lever_counts_the_requests_that_were_for_it() -> None:
     bad = facts(mcp=Health.UNHEALTHY, asked=[asked(23, 0, no_path=23)])
     (lever,) = situation.levers(bad)
     assert lever.requests == 23
-
-
-def test_a_cause_is_looked_for_just_before() -> None:
-    first, last = situation.began_after(SINCE)
-    assert SINCE - first == timedelta(minutes=30)
-    assert last - SINCE == timedelta(seconds=15)
 
 
 STATES = st.builds(

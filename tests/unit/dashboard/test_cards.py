@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard import cards
+from dashboard.templatetags.words import ticked
 from routing.audit.queries import EntryRow
 from routing.core.values import Action
 
@@ -122,6 +123,49 @@ def test_a_refusal_reads_as_a_try_with_its_reason() -> None:
     refused = entry(outcome="refused", before=None, after=None, facts={"message": "Too late."})
     line = cards.audit_line(refused, {})
     assert (line.did, line.refusal, line.changes) == ("tried to change", "Too late.", ())
+
+
+@pytest.mark.parametrize(
+    ("facts", "outcome", "did"),
+    [
+        ({"step": "smoke"}, "done", "took the step smoke of the deployment"),
+        ({"step": "smoke"}, "failed", "failed the step smoke of the deployment"),
+        (
+            {"step": "bake", "skipped": "It does not bake."},
+            "done",
+            "skipped the step bake of the deployment",
+        ),
+        (None, "done", "took a step of the deployment"),
+    ],
+)
+def test_a_step_is_named(facts: object, outcome: str, did: str) -> None:
+    step = entry(action=Action.DEPLOYMENT_STEP, outcome=outcome, facts=facts, before=None)
+    assert cards.audit_line(step, {}).did == did
+
+
+@pytest.mark.parametrize(
+    ("kind", "actor", "booked"),
+    [
+        ("shell", "shell:root@vm", "shell:root@vm"),
+        ("token", "tok_1", "token tok_1"),
+        ("", "", ""),
+    ],
+)
+def test_a_name_that_says_its_kind_says_it_once(kind: str, actor: str, booked: str) -> None:
+    assert cards.audit_line(entry(actor_kind=kind, actor=actor), {}).booked == booked
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("Run `manage.py migrate`, then look.", "Run <code>manage.py migrate</code>, then look."),
+        ("`<b>` & <i>", "<code>&lt;b&gt;</code> &amp; &lt;i&gt;"),
+        ("one ` alone <b>", "one ` alone &lt;b&gt;"),
+        ("", ""),
+    ],
+)
+def test_what_stands_between_backticks_is_code_and_stays_text(text: str, written: str) -> None:
+    assert ticked(text) == written
 
 
 def test_an_unreadable_entry_has_no_time_and_says_so() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -59,6 +60,13 @@ def test_a_derived_verdict_has_its_own_shape_and_words(
 def test_evidence_is_counted_and_none_is_not_zero_of_zero() -> None:
     assert words.deployment_line(row(None, proven=3)).evidence == "3 of 10 proven"
     assert words.deployment_line(row(None, tests=0)).evidence == "no tests"
+
+
+def test_what_ran_here_has_one_verdict_and_no_word_for_a_record_it_lacks() -> None:
+    came = row(Verdict.FAILED)
+    ran = replace(came, origin=Origin.RAN, recorded="")
+    told = [words._headline(one, words.deployment_line(one)) for one in (came, ran)]
+    assert told == ["run-1: recorded SUCCESS, derived failed", "run-1: failed"]
 
 
 def test_every_shape_is_one_that_can_be_drawn() -> None:

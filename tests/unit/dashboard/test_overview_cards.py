@@ -165,13 +165,34 @@ def test_a_share_is_of_real_requests_and_says_so_when_it_is_not() -> None:
     ours = (decision(synthetic=True), decision(synthetic=True, effective=DIRECT))
     assert (lane(path_row(), ours).share, lane(path_row(), ours).share_note) == (
         "50 %",
-        "of the last 2 synthetic requests answered",
+        "of 2 synthetic requests answered in the last 5 min",
     )
     mixed = (*ours, decision(), decision(), decision(effective=DIRECT))
     assert (lane(path_row(), mixed).share, lane(path_row(), mixed).share_note) == (
         "67 %",
-        "of the last 3 requests answered",
+        "of 3 requests answered in the last 5 min",
     )
+
+
+def test_old_real_traffic_does_not_stand_in_for_what_is_asked_now() -> None:
+    old = tuple(decision(ago_s=301 + n) for n in range(60))
+    lost = decision(effective=None, reason=Reason.NO_PATH, within=None, synthetic=True)
+    assert (lane(path_row(), old).share, lane(path_row(), old).share_note) == (
+        "no data",
+        "no request was answered in the last 5 min",
+    )
+    made = cards.request_table(facts(), Recent(rows=(lost, *old)))
+    assert (made.total, made.label, made.efficiency) == (1, "synthetic", "0 %")
+
+
+def test_what_ours_lost_is_told_beside_real_figures() -> None:
+    lost = decision(effective=None, reason=Reason.NO_PATH, within=None, synthetic=True)
+    refused = decision(
+        effective=None, reason=Reason.REFUSED_COMPLIANCE, within=None, synthetic=True
+    )
+    made = cards.request_table(facts(), Recent(rows=(lost, refused, decision(ago_s=200))))
+    assert (made.label, made.lost) == ("", "1 of 2")
+    assert cards.request_table(facts(), Recent(rows=(refused, decision()))).lost == ""
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.core.errors import Invalid
-from routing.deployments import document, render
+from routing.deployments import document, jsonform, render
 from routing.deployments.parsed import Parsed, SmokeTest
 from tests.unit.deployments.papers import clean, results, summary, text_of
 from tests.unit.deployments.test_markdown import DOCUMENTS
@@ -218,3 +218,10 @@ def test_another_value_anywhere_is_refused_or_read(value: Any, data: st.DataObje
         document.parse_json(text_of(whole))
     except Invalid as refused:
         assert refused.facts["line"] >= 1
+
+
+def test_names_the_place_of_a_fault_once() -> None:
+    with pytest.raises(Invalid) as refused:
+        jsonform.parse('{\n  "a": oops\n}', file="t.json")
+    assert refused.value.message.startswith("t.json, line 2, column 8: ")
+    assert "The JSON is refused" not in refused.value.message
