@@ -80,17 +80,17 @@ class DirectBedrockClient:
         self._manners = manners or {}
         self._purse = purse
         self._clock = clock
-        carries: Callable[..., Carrier] = {
-            BedrockTransport.BOTO3: OnThreads,
-            BedrockTransport.ASYNCIO: OnLoop,
-        }[transport]
-        self._carrier = carries(
-            name=str(environment),
-            region=region,
-            local=local,
-            endpoint=endpoint,
-            authorities=authorities or str(get_cert_path(True)),
-        )
+        usual: dict[str, Any] = {
+            "name": str(environment),
+            "region": region,
+            "local": local,
+            "endpoint": endpoint,
+            "authorities": authorities or str(get_cert_path(True)),
+        }
+        if transport is BedrockTransport.BOTO3:
+            self._carrier: Carrier = OnThreads(**usual)
+        else:
+            self._carrier = OnLoop(**usual, clock=clock)
 
     async def call(self, call: Call) -> Answer:
         """Return the whole answer; raises PathError."""
