@@ -282,6 +282,7 @@ def _error(status: int, headers: Mapping[str, str], body: bytes, verb: str) -> E
     nothing: Any = None  # the shape of a good answer
     try:
         parsed: Any = create_parser("rest-json").parse(response, nothing)
+        hash(parsed["Error"]["Code"])  # boto3 looks for a class of that name
     except Exception as error:  # noqa: BLE001 - as boto3: what its parser raises is the failure
         return bedrock_words.translate(error)
     return ClientError(parsed, verb)

@@ -53,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._fed = 0
         self._sized = False
         self._interim = False
+        self._begun = False
         self._surplus = False
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -165,7 +166,7 @@ class Connection(asyncio.Protocol):
             self._problem = self._problem or _gone("It is closed.")
         elif self.headed and not self._sized and error is None:
             self.ended = True  # without a length, the end of the connection is the end
-        elif self.headed:
+        elif self.headed or self._begun:
             text = f"The answer broke off: {words(error or 'the connection was closed')}"
             self._problem = self._problem or PathError(Failure.TRUNCATED, text)
         else:
@@ -183,6 +184,9 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._surplus = self.ended  # a second answer to one request
+
+    def on_status(self, _: bytes) -> None:
+        self._begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.headed:

@@ -39,6 +39,7 @@ class Exchange:
         self._deadline = time.monotonic() + timeout_s
         self._connection: _Owned | None = None
         self._given_up = False
+        self.asked = False
         self.body: Body | None = None
 
     @property
@@ -93,13 +94,14 @@ class _Owned:
         super().connect()  # type: ignore[misc]
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        self._belong()
+        self._belong().asked = True
         super().request(*args, **kwargs)  # type: ignore[misc]
 
-    def _belong(self) -> None:
+    def _belong(self) -> Exchange:
         exchange = _current.get()
         assert exchange is not None
         exchange.take(self)
+        return exchange
 
 
 class _Connection(_Owned, HTTPConnection):
@@ -226,6 +228,8 @@ class Lines:
 def _lost(error: Exception, exchange: Exchange, *, begun: bool) -> PathError:
     if exchange.given_up:
         return PathError(Failure.TIMEOUT, "The call was given up.")
+    if not exchange.asked:  # TLS was never agreed on
+        return PathError(Failure.UNREACHABLE, _said(error), sent=False)
     if isinstance(error, http.ReadTimeoutError | TimeoutError):
         return PathError(Failure.TIMEOUT, "The answer did not come in time.")
     if begun:

@@ -111,7 +111,7 @@ def translate(error: Exception) -> PathError:
 def stale(error: Exception) -> bool:
     """Tell whether `error` says that other credentials may have taken the place of ours."""
     said: Mapping[str, Any] = getattr(error, "response", None) or {}
-    return said.get("Error", {}).get("Code") in _STALE
+    return str(said.get("Error", {}).get("Code")) in _STALE
 
 
 def in_stream(code: str, message: str) -> PathError:

@@ -39,10 +39,10 @@ class Recorder:
 
     requests: list[bytes] = field(default_factory=list)
     port: int = 0
-    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = field(default_factory=dict)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        self._open[writer] = asyncio.current_task()
         with contextlib.suppress(asyncio.IncompleteReadError, OSError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -54,15 +54,14 @@ class Recorder:
                 self.requests.append(head + await reader.readexactly(size))
                 writer.write(_answer(head.split(b" ", 2)[1]))
                 await writer.drain()
-        self._writers.discard(writer)
+        del self._open[writer]
         writer.close()
 
     async def end(self) -> None:
         """Hang up, and wait until everybody has noticed."""
-        for writer in self._writers:
+        for writer in self._open:
             writer.transport.abort()
-        while self._writers:
-            await asyncio.sleep(0)
+        await asyncio.gather(*filter(None, self._open.values()))
 
     def take(self) -> list[bytes]:
         """Return what came since the last look, without what is each sender's own."""
