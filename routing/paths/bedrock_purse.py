@@ -52,7 +52,10 @@ class Purse:
         spent, last = self._read(now)
         if now.timestamp() < last + EVERY_S or spent + microusd > self._cap:
             return False
-        self._write(now, spent + microusd)
+        try:
+            self._write(now, spent + microusd)
+        except OSError:
+            return False  # what cannot be booked is not paid
         return True
 
     def _read(self, now: datetime) -> tuple[int, float]:
