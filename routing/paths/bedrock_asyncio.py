@@ -132,6 +132,7 @@ class OnLoop:
         request = self._signer.request(pattern, keys, body, self._clock())
         connection = await self._pool.take(pattern.origin, patience)
         connection.ask(request)
+        patience.asked()
         return pattern, connection
 
     async def enter(self, patience: Patience) -> None:

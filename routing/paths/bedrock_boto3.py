@@ -31,6 +31,7 @@ LATE_S = 0.15  # how much later than the thread the waiting side ends a call
 END_S = 2.0
 MOST_STREAM = 64 * 1024 * 1024
 STREAMING = "/converse-stream"
+_LEAVING: Event = ("", {})  # told by a thread when its request leaves
 
 
 class OnThreads:
@@ -84,7 +85,10 @@ class OnThreads:
         loop = asyncio.get_running_loop()
         tell = partial(_tell, loop, heard.put_nowait)
         future, exchange = self._start(
-            lambda: self._listen(document, tell), patience.left_s(), self._slots.free
+            lambda: self._listen(document, tell),
+            patience.left_s(),
+            self._slots.free,
+            lambda: tell(_LEAVING),
         )
         future.add_done_callback(lambda _: tell(None))
         try:
@@ -107,13 +111,17 @@ class OnThreads:
         self._account.close()
 
     async def _next(self, heard: asyncio.Queue[Event | None], patience: Patience) -> Event | None:
-        left_s = patience.until() - time.monotonic()
-        try:
+        while True:
             # At the end of all its time the thread knows better what was missing.
-            async with asyncio.timeout(left_s + LATE_S * (patience.until() >= patience.ends)):
-                return await heard.get()
-        except TimeoutError:
-            raise patience.over() from None
+            late_s = LATE_S if patience.until() >= patience.ends else 0.0
+            try:
+                async with asyncio.timeout(patience.until() - time.monotonic() + late_s):
+                    event = await heard.get()
+            except TimeoutError:
+                raise patience.over() from None
+            if event is not _LEAVING:
+                return event
+            patience.asked()
 
     def _listen(self, document: Mapping[str, Any], tell: Callable[[Event], None]) -> None:
         reply = bedrock_account.ask(self._account.client(), "converse_stream", document)
@@ -133,10 +141,14 @@ class OnThreads:
             exchange.give_up()
 
     def _start(
-        self, work: Callable[[], Any], left_s: float, done: Callable[[], None] | None
+        self,
+        work: Callable[[], Any],
+        left_s: float,
+        done: Callable[[], None] | None,
+        leaving: Callable[[], None] | None = None,
     ) -> tuple[Future[Any], Exchange]:
         loop = asyncio.get_running_loop()
-        exchange = Exchange(left_s)
+        exchange = Exchange(left_s, leaving)
         if self._closed:
             if done is not None:
                 done()

@@ -14,13 +14,13 @@ TAIL_S = 0.5  # for the figures that follow a whole answer; without them it is w
 class Patience:
     """The limits of one call as moments on the monotonic clock."""
 
-    __slots__ = ("_gap_s", "_limit", "_said", "ends")
+    __slots__ = ("_first_s", "_gap_s", "_limit", "_said", "ends")
 
     def __init__(self, timeout_s: float, first_s: float | None, gap_s: float | None) -> None:
-        now = time.monotonic()
-        self.ends = now + timeout_s
+        self.ends = time.monotonic() + timeout_s
+        self._first_s = first_s
         self._gap_s = gap_s
-        self._limit = self.ends if first_s is None else min(self.ends, now + first_s)
+        self._limit = self.ends
         self._said = False
 
     def left_s(self) -> float:
@@ -31,18 +31,25 @@ class Patience:
         """Return when the silence that lasts now is too long."""
         return self._limit
 
+    def asked(self) -> None:
+        """Note that the request leaves: the silence before the first event begins."""
+        self._silent_at_most(self._first_s)
+
     def heard(self) -> None:
         """Note an event: the next silence begins."""
         self._said = True
-        limit = self.ends
-        if self._gap_s is not None:
-            limit = min(limit, time.monotonic() + self._gap_s)
-        self._limit = limit
+        self._silent_at_most(self._gap_s)
 
     def answered(self) -> None:
         """Note that the answer is whole: what still follows it may take a moment only."""
         self.ends = min(self.ends, time.monotonic() + TAIL_S)
         self._limit = min(self._limit, self.ends)
+
+    def _silent_at_most(self, seconds: float | None) -> None:
+        limit = self.ends
+        if seconds is not None:
+            limit = min(limit, time.monotonic() + seconds)
+        self._limit = limit
 
     def over(self) -> PathError:
         """Return the failure of a call whose limit has passed, in words that say which one."""

@@ -11,7 +11,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -33,9 +33,13 @@ _current: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
 class Exchange:
-    """One call under way: until when, and how to end it from another thread."""
+    """One call under way: until when, and how to end it from another thread.
 
-    def __init__(self, timeout_s: float) -> None:
+    `leaving` is told, on the thread of the call, when its request leaves.
+    """
+
+    def __init__(self, timeout_s: float, leaving: Callable[[], None] | None = None) -> None:
+        self._leaving = leaving
         self._deadline = time.monotonic() + timeout_s
         self._connection: _Owned | None = None
         self._given_up = False
@@ -64,6 +68,12 @@ class Exchange:
             with contextlib.suppress(OSError):
                 # Not SSLSocket's own, which would let the reader go on in plain text.
                 socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+    def leave(self) -> None:
+        """Note that the request leaves now."""
+        self.asked = True
+        if self._leaving is not None:
+            self._leaving()
 
     def take(self, connection: _Owned) -> None:
         """Note the connection that the call goes over; raises PathError once given up."""
@@ -94,7 +104,7 @@ class _Owned:
         super().connect()  # type: ignore[misc]
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        self._belong().asked = True
+        self._belong().leave()
         super().request(*args, **kwargs)  # type: ignore[misc]
 
     def _belong(self) -> Exchange:
