@@ -16,11 +16,11 @@ import boto3
 import botocore.session
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
-from botocore.credentials import RefreshableCredentials
+from botocore.credentials import Credentials, RefreshableCredentials
 
 from routing.core.values import Failure
 from routing.paths.base import PathError
-from routing.paths.bedrock_sign import Keys
+from routing.paths.bedrock_sign import Keys, plain
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
@@ -70,13 +70,15 @@ class Account:
 
         A client keeps the credentials that it was made with, also none, so it is made afterwards.
         """
-        if self._local or os.environ.get(BEARER):
+        if self._local or plain(os.environ.get(BEARER, "")):
             return
         if time.monotonic() < self._found_none_at + FORGET_S:
             raise _nothing()
-        if self._in_session().get_credentials() is None:
+        found = self._in_session().get_credentials()
+        if found is None:
             self._found_none_at = time.monotonic()
             raise _nothing()
+        _read(found)
 
     def endpoint(self) -> str | None:
         """Return the endpoint as it is now, None for the region's own; raises PathError."""
@@ -104,13 +106,7 @@ class Account:
             found = self._in_session().get_credentials()
             if found is None:
                 raise _nothing()
-            frozen = found.get_frozen_credentials()
-        return Keys(
-            access_key=frozen.access_key or "",
-            secret_key=frozen.secret_key or "",
-            token=frozen.token or "",
-            renewable=isinstance(found, RefreshableCredentials),
-        )
+            return _read(found)
 
     def renew(self) -> bool:
         """Forget credentials that were refused, so that the next call finds new ones; once."""
@@ -142,6 +138,17 @@ class Account:
                 core.set_credentials("local", "local")
             self._session = boto3.Session(region_name=self._region, botocore_session=core)
         return self._session
+
+
+def _read(found: Credentials) -> Keys:
+    """Return the credentials as they are now; raises PathError for those that nothing can send."""
+    frozen = found.get_frozen_credentials()
+    return Keys(
+        access_key=plain(frozen.access_key or ""),
+        secret_key=frozen.secret_key or "",
+        token=plain(frozen.token or ""),
+        renewable=isinstance(found, RefreshableCredentials),
+    )
 
 
 def load_sdk() -> None:

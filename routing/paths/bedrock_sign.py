@@ -126,10 +126,9 @@ def learn(url: str, headers: Mapping[str, str], body: bytes, keys: Keys | None) 
     parts = urlsplit(url)
     if keys is None:
         _insist(names == _BEARER, names)
-        bearer = f"Authorization: {_plain(said['authorization'])}\r\n".encode()
+        bearer = f"Authorization: {plain(said['authorization'])}\r\n".encode()
         return _pattern(parts, said, scope="", bearer=bearer)
     _insist(tuple(name for name in names if name != _TOKEN) == _SIGNED, names)
-    _plain(keys.access_key + keys.token)
     scope = said["authorization"].partition("Credential=")[2].partition(",")[0]
     pattern = _pattern(parts, said, scope="/".join(scope.split("/")[2:]))
     signature = Signer().signature(pattern, keys, body, said["x-amz-date"])
@@ -167,8 +166,8 @@ def _signed_headers(token: str) -> str:
     return f"content-type;host;x-amz-date{';' + _TOKEN if token else ''}"
 
 
-def _plain(value: str) -> str:
-    """Return `value` where it may stand in a header."""
+def plain(value: str) -> str:
+    """Return `value` where it may stand in a header; raises PathError (refused credentials)."""
     if not value.isascii() or not value.isprintable():
         detail = "The AWS credentials hold characters that no header may; mend them."
         raise PathError(Failure.REFUSED_CREDENTIALS, detail, sent=False)
