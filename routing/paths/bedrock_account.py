@@ -17,6 +17,7 @@ import botocore.session
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.credentials import Credentials, RefreshableCredentials
+from botocore.loaders import create_loader
 
 from routing.core.values import Failure
 from routing.paths.base import PathError
@@ -43,6 +44,8 @@ _NOTHING: dict[str, Any] = {
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
+# Read once for all clients: another session of its own would read a megabyte of models again.
+_models = create_loader()
 Send = Callable[[Any], AWSResponse]
 
 
@@ -134,6 +137,7 @@ class Account:
     def _in_session(self) -> boto3.Session:
         if self._session is None:
             core = botocore.session.Session(_NOTHING if self._local else _USUAL)
+            core.register_component("data_loader", _models)
             if self._local:
                 core.set_credentials("local", "local")
             self._session = boto3.Session(region_name=self._region, botocore_session=core)
@@ -153,7 +157,9 @@ def _read(found: Credentials) -> Keys:
 
 def load_sdk() -> None:
     """Read botocore's model of the service now (0.3 s); else the first call waits for it."""
-    boto3.Session(botocore_session=botocore.session.Session(_NOTHING)).client(
+    core = botocore.session.Session(_NOTHING)
+    core.register_component("data_loader", _models)
+    boto3.Session(botocore_session=core).client(
         "bedrock-runtime",
         region_name="local",
         aws_access_key_id="none",

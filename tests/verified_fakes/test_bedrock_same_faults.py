@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -104,9 +105,10 @@ BODIES = (
 HINTS = st.sampled_from(["", "7", "0", "-1", "soon", "9999999999", "1.5"])
 
 
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 @pytest.mark.parametrize("manners", [{}, WHOLE], ids=["stream", "whole"])
-def test_every_error_of_the_service_is_the_same_failure(manners: Any) -> None:
-    with asyncio.Runner() as runner, standing(runner, manners) as (server, made):
+def test_every_error_of_the_service_is_the_same_failure(manners: Any, loop: Any) -> None:
+    with asyncio.Runner(loop_factory=loop) as runner, standing(runner, manners) as (server, made):
 
         @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
         @given(status=STATUS, code=CODES, body=BODIES, hint=HINTS)
@@ -345,3 +347,25 @@ async def test_an_answer_is_the_same_answer(streaming: Clients, server: Server, 
 
 def test_operations_all_have_a_manner() -> None:
     assert set(WHOLE) == set(Operation)
+
+
+@pytest.mark.parametrize("kind", ["wire", "streams"])
+def test_the_loop_that_the_server_runs_on_meets_the_same(kind: str) -> None:
+    """uvloop is another implementation of the transports beneath."""
+    faults: dict[str, tuple[Behave, Any]] = WIRE
+    if kind == "streams":
+        faults = {
+            name: (hostile.saying(reply(200, body)), end) for name, (body, end) in STREAMS.items()
+        }
+
+    async def meet() -> dict[str, Any]:
+        async with hostile.serving(hostile.saying(GOOD)) as server:
+            client, met = connect(lambda: server.url), {}
+            await client.call(call())
+            for name, (behave, _) in faults.items():
+                server.behave = behave
+                met[name] = (await outcome(client, timeout_s=0.4))[0]
+            await client.close()
+            return met
+
+    assert uvloop.run(meet()) == {name: end for name, (_, end) in faults.items()}

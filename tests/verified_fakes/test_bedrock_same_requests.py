@@ -13,6 +13,7 @@ from typing import Any
 
 import botocore.auth
 import pytest
+import uvloop
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -169,7 +170,8 @@ def standing(
     place: Place, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[asyncio.Runner, Pair]]:
     """Hold a pair on a loop of its own, for Hypothesis runs nothing asynchronous within a test."""
-    with asyncio.Runner() as runner:
+    uses = uvloop.new_event_loop if place.tls else asyncio.new_event_loop  # each half of them
+    with asyncio.Runner(loop_factory=uses) as runner:
         stack = contextlib.AsyncExitStack()
         try:
             yield runner, runner.run(stack.enter_async_context(pair(place, folder, monkeypatch)))
