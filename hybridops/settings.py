@@ -1,7 +1,8 @@
 """Settings, all of them. The environment may say HYBRIDOPS_HOME, HYBRIDOPS_PORT, HYBRIDOPS_URL,
 HYBRIDOPS_ENVIRONMENTS, HYBRIDOPS_ENVIRONMENT, HYBRIDOPS_EMBEDDED, HYBRIDOPS_SYNTHETIC,
-HYBRIDOPS_FIRST_DEPLOYMENT, HYBRIDOPS_ALLOWED_HOSTS, HYBRIDOPS_MODELS, HYBRIDOPS_SECRET_KEY,
-DATABASE_URL and REDIS_URL; anything it says that makes no sense stops the start with the mend.
+HYBRIDOPS_FIRST_DEPLOYMENT, HYBRIDOPS_BEDROCK_TRANSPORT, HYBRIDOPS_ALLOWED_HOSTS, HYBRIDOPS_MODELS,
+HYBRIDOPS_SECRET_KEY, DATABASE_URL and REDIS_URL; anything it says that makes no sense stops the
+start with the mend.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ sqlite.swap_in()
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9._:/-]{1,80}")
 ENVIRONMENT_NAMES = ("development", "staging", "production")
+BEDROCK_TRANSPORTS = ("asyncio", "boto3")
 
 
 def read_port(text: str) -> int:
@@ -39,6 +41,14 @@ def read_switch(name: str, *, default: bool) -> bool:
     if said not in ("", "0", "1"):
         raise ImproperlyConfigured(f"{name} is {said!r}; set it to 1 for on or 0 for off.")
     return said == "1" if said else default
+
+
+def read_choice(name: str, choices: tuple[str, ...], *, default: str) -> str:
+    """Return which of `choices` the variable `name` says; unset is `default`."""
+    said = os.environ.get(name) or default
+    if said not in choices:
+        raise ImproperlyConfigured(f"{name} is {said!r}; set it to {' or '.join(choices)}.")
+    return said
 
 
 def read_environments(text: str) -> tuple[str, ...]:
@@ -163,6 +173,10 @@ HYBRIDOPS_EMBEDDED = read_switch("HYBRIDOPS_EMBEDDED", default=not os.environ.ge
 HYBRIDOPS_SYNTHETIC = read_switch("HYBRIDOPS_SYNTHETIC", default=HYBRIDOPS_EMBEDDED)
 # A first run deploys to development once, for real, so that the page has something to show.
 HYBRIDOPS_FIRST_DEPLOYMENT = read_switch("HYBRIDOPS_FIRST_DEPLOYMENT", default=HYBRIDOPS_EMBEDDED)
+# What carries the calls to Bedrock: our client on the loop, or boto3 on threads (ADR 0016).
+HYBRIDOPS_BEDROCK_TRANSPORT = read_choice(
+    "HYBRIDOPS_BEDROCK_TRANSPORT", BEDROCK_TRANSPORTS, default="asyncio"
+)
 
 _public = urlsplit(HYBRIDOPS_URL)
 if _public.scheme not in ("http", "https") or not _public.hostname:

@@ -7,7 +7,7 @@ from functools import cache
 from django.conf import settings
 from django.db import connection
 
-from routing.core.settings import Settings
+from routing.core.settings import BedrockTransport, Settings
 from routing.core.values import EnvironmentName
 
 
@@ -19,5 +19,6 @@ def current() -> Settings:
         embedded=settings.HYBRIDOPS_EMBEDDED,
         synthetic=settings.HYBRIDOPS_SYNTHETIC,
         first_deployment=settings.HYBRIDOPS_FIRST_DEPLOYMENT,
+        bedrock_transport=BedrockTransport(settings.HYBRIDOPS_BEDROCK_TRANSPORT),
         sqlite=connection.vendor == "sqlite",
     )

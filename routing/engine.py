@@ -82,7 +82,7 @@ class Engine:
         self._seen = asyncio.Event()  # our row says that we serve
         self._support: Mapping[EnvironmentName, Mapping[str, Any]] = {}
         self.board = Board()
-        self.roster = Roster(home)
+        self.roster = Roster(home, settings.bedrock_transport)
         self.keeper = Keeper(home) if settings.embedded else None
         self.log = DecisionLog(home / "segments", process=self.name, boot=self.boot)
         self.shipper = Shipper(
@@ -135,12 +135,12 @@ class Engine:
         if row is None:
             return Residence(allowed=False, sentence="The environment has no settings.")
         bedrock = path is Path.DIRECT_BEDROCK
-        return residency.judge(
+        return residency.judge_all(
             residency=row.residency,
             path=path,
             target=row.bedrock_target if bedrock else row.mcp_target,
             region=row.bedrock_region if bedrock else "",
-            model=row.bedrock_model if bedrock else "",
+            models=row.bedrock_models if bedrock else ("",),
             declared_region=str(
                 row.thresholds.get("bedrock.endpoint_region" if bedrock else "mcp.region", "")
             ),

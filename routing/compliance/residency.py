@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -202,3 +203,27 @@ def judge(
     if path is Path.MCP:
         return _eu_host(path, _host(target), declared_region)
     return _eu_bedrock(target, region, model, declared_region)
+
+
+def judge_all(
+    *,
+    residency: Residency,
+    path: Path,
+    target: str,
+    region: str,
+    models: Sequence[str],
+    declared_region: str = "",
+) -> Residence:
+    """Judge a path whose calls may go to any of `models`: one that breaks the rule, breaks it."""
+    judged = [
+        judge(
+            residency=residency,
+            path=path,
+            target=target,
+            region=region,
+            model=model,
+            declared_region=declared_region,
+        )
+        for model in models
+    ]
+    return next((one for one in judged if not one.allowed), judged[0])

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from routing.core.values import EnvironmentName
+
+
+class BedrockTransport(StrEnum):
+    """What carries the calls to Bedrock: the SDK on threads, or our own client on the loop."""
+
+    BOTO3 = "boto3"
+    ASYNCIO = "asyncio"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +27,7 @@ class Settings:
     sqlite: bool
     synthetic: bool = False
     first_deployment: bool = False
+    bedrock_transport: BedrockTransport = BedrockTransport.BOTO3
     heartbeat_s: float = 2.0
     sqlite_poll_s: float = 0.25
     postgres_poll_s: float = 1.0

@@ -120,7 +120,16 @@ def _desired() -> Mapping[EnvironmentName, Mapping[FlagName, int]]:
 def _thresholds(row: EnvironmentRow) -> dict[str, Json]:
     """Return the thresholds as canonical JSON can hold them: a fraction as its text."""
     kept = {name: value for name, value in row.thresholds.items() if name not in _PLACES}
-    return {name: repr(v) if isinstance(v, float) else v for name, v in kept.items()}
+    return {name: _canonical(value) for name, value in kept.items()}
+
+
+def _canonical(value: Any) -> Json:
+    if isinstance(value, Mapping):
+        return {str(name): _canonical(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(inner) for inner in value]
+    plain: Json = repr(value) if isinstance(value, float) else value
+    return plain
 
 
 def _schema(row: EnvironmentRow) -> Json:

@@ -35,6 +35,14 @@ class EnvironmentRow:
         """Return where `path` leads, empty when it is not configured."""
         return self.bedrock_target if path is Path.DIRECT_BEDROCK else self.mcp_target
 
+    @property
+    def bedrock_models(self) -> tuple[str, ...]:
+        """Every model that calls may go to: the environment's, then those of single operations."""
+        rows = self.thresholds.get("bedrock.operations")
+        said = rows.values() if isinstance(rows, Mapping) else ()
+        own = (row.get("model") for row in said if isinstance(row, Mapping))
+        return tuple(dict.fromkeys((self.bedrock_model, *(str(model) for model in own if model))))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessRow:

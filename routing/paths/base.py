@@ -35,8 +35,8 @@ class Call:
     """One attempt. `timeout_s` is all the time it has, connecting included.
 
     `first_s` is how long the other side may say nothing at all, `gap_s` the longest silence
-    between two pieces of a stream; None leaves it to `timeout_s`. `nonce` is a run's mark that
-    the other side's journal must show; empty for real traffic.
+    between two pieces of a stream; None leaves it to the path, within `timeout_s`. `nonce` is a
+    run's mark that the other side's journal must show; empty for real traffic.
     """
 
     environment: EnvironmentName
@@ -91,12 +91,16 @@ class PathError(HybridOpsError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One step of a probe; `ms` is how long it took, `detail` says what went wrong."""
+    """One step of a probe; `ms` is how long it took, `detail` says what went wrong.
+
+    `cost_microusd` is what it cost, in millionths of a US dollar.
+    """
 
     name: str
     ok: bool
     ms: float
     detail: str = ""
+    cost_microusd: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,9 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 import urllib3
@@ -34,12 +33,18 @@ _current: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
 class Exchange:
-    """One call under way: until when, and how to end it from another thread."""
+    """One call under way: until when, and how to end it from another thread.
 
-    def __init__(self, timeout_s: float) -> None:
+    `leaving` is told, on the thread of the call, when its request leaves.
+    """
+
+    def __init__(self, timeout_s: float, leaving: Callable[[], None] | None = None) -> None:
+        self._leaving = leaving
         self._deadline = time.monotonic() + timeout_s
         self._connection: _Owned | None = None
         self._given_up = False
+        self.asked = False
+        self.body: Body | None = None
 
     @property
     def given_up(self) -> bool:
@@ -63,6 +68,12 @@ class Exchange:
             with contextlib.suppress(OSError):
                 # Not SSLSocket's own, which would let the reader go on in plain text.
                 socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+    def leave(self) -> None:
+        """Note that the request leaves now."""
+        self.asked = True
+        if self._leaving is not None:
+            self._leaving()
 
     def take(self, connection: _Owned) -> None:
         """Note the connection that the call goes over; raises PathError once given up."""
@@ -93,13 +104,14 @@ class _Owned:
         super().connect()  # type: ignore[misc]
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        self._belong()
+        self._belong().leave()
         super().request(*args, **kwargs)  # type: ignore[misc]
 
-    def _belong(self) -> None:
+    def _belong(self) -> Exchange:
         exchange = _current.get()
         assert exchange is not None
         exchange.take(self)
+        return exchange
 
 
 class _Connection(_Owned, HTTPConnection):
@@ -120,19 +132,43 @@ class _SecurePool(HTTPSConnectionPool):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A whole answer; `body` was not decompressed."""
+    """An answer whose body is still to be read; it was not decompressed."""
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: Body
 
 
-class Whole(BytesIO):
-    """A body as botocore reads one."""
+class Body:
+    """A body as botocore reads one; `since` counts its bytes, and may be set back to 0."""
+
+    def __init__(self, response: BaseHTTPResponse, exchange: Exchange, most: int) -> None:
+        self._response = response
+        self._exchange = exchange
+        self._most = most
+        self.since = 0
 
     def stream(self) -> Iterator[bytes]:
-        """Yield all of it."""
-        yield self.read()
+        """Yield the body as it comes; raises PathError."""
+        exchange, size = self._exchange, 0
+        with contextlib.closing(self._response):
+            while True:
+                try:
+                    exchange.wait_at_most(exchange.left_s())
+                    part = self._response.read1(CHUNK, decode_content=False)
+                except (http.HTTPError, OSError) as error:
+                    raise _lost(error, exchange, begun=True) from error
+                if not part:
+                    return
+                size += len(part)
+                self.since += len(part)
+                if max(size - self._most, self.since - MOST_BYTES) > 0:
+                    raise PathError(Failure.PROTOCOL, f"The answer is over {MOST_BYTES} bytes.")
+                yield part
+
+    def close(self) -> None:
+        """Leave the rest unread."""
+        self._response.close()
 
 
 class Lines:
@@ -158,8 +194,13 @@ class Lines:
             _current.reset(token)
             exchange.let_go()
 
-    def send(self, method: str, url: str, headers: Mapping[str, Any], body: Any) -> Reply:
-        """Return the whole answer to one request of the exchange in force; raises PathError."""
+    def send(
+        self, method: str, url: str, headers: Mapping[str, Any], body: Any, most: int = MOST_BYTES
+    ) -> Reply:
+        """Return the answer to one request of the exchange in force; raises PathError.
+
+        `most` bytes may come as its body, and `MOST_BYTES` of them unread.
+        """
         exchange = _current.get()
         assert exchange is not None
         left = exchange.left_s()
@@ -179,38 +220,26 @@ class Lines:
             )
         except (http.HTTPError, OSError) as error:
             raise _lost(error, exchange, begun=False) from error
-        with contextlib.closing(response):
-            return Reply(
-                status=response.status,
-                headers={name.lower(): value for name, value in response.headers.items()},
-                body=_body(response, exchange),
-            )
+        exchange.body = Body(response, exchange, most)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(status=response.status, headers=headers, body=exchange.body)
+
+    def heard(self) -> None:
+        """Note that what came so far of the body in this thread has been understood."""
+        exchange = _current.get()
+        if exchange is not None and exchange.body is not None:
+            exchange.body.since = 0
 
     def close(self) -> None:
         """Close the connections that no call uses."""
         self._manager.clear()
 
 
-def _body(response: BaseHTTPResponse, exchange: Exchange) -> bytes:
-    parts, size = [], 0
-    try:
-        while True:
-            exchange.wait_at_most(exchange.left_s())
-            part = response.read1(CHUNK, decode_content=False)
-            if not part:
-                break
-            size += len(part)
-            if size > MOST_BYTES:
-                raise PathError(Failure.PROTOCOL, f"The answer is over {MOST_BYTES} bytes.")
-            parts.append(part)
-    except (http.HTTPError, OSError) as error:
-        raise _lost(error, exchange, begun=True) from error
-    return b"".join(parts)
-
-
 def _lost(error: Exception, exchange: Exchange, *, begun: bool) -> PathError:
     if exchange.given_up:
         return PathError(Failure.TIMEOUT, "The call was given up.")
+    if not exchange.asked:  # TLS was never agreed on
+        return PathError(Failure.UNREACHABLE, _said(error), sent=False)
     if isinstance(error, http.ReadTimeoutError | TimeoutError):
         return PathError(Failure.TIMEOUT, "The answer did not come in time.")
     if begun:

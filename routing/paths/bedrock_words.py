@@ -1,4 +1,4 @@
-"""What boto3 raises and returns, in our words."""
+"""What boto3 raises, and what the service calls its errors, in our words."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from botocore import exceptions as aws
 from botocore.parsers import ResponseParserError
 
 from routing.core.values import Failure
-from routing.paths.base import Answer, PathError, Usage, seconds, words
-
-MOST_TOKENS = 10**9
+from routing.paths.base import PathError, seconds, words
 
 # Error code of the service -> how the call failed. Sources: the service model of
 # bedrock-runtime in botocore; common errors of the AWS APIs.
@@ -19,7 +17,6 @@ _BY_CODE: Mapping[str, Failure] = {
     "ThrottlingException": Failure.THROTTLED,
     "TooManyRequestsException": Failure.THROTTLED,
     "ModelNotReadyException": Failure.THROTTLED,
-    "ServiceQuotaExceededException": Failure.THROTTLED,
     "ServiceUnavailableException": Failure.PROVIDER,
     "InternalServerException": Failure.PROVIDER,
     "InternalFailure": Failure.PROVIDER,
@@ -29,7 +26,9 @@ _BY_CODE: Mapping[str, Failure] = {
     "ValidationException": Failure.VALIDATION,
     "ValidationError": Failure.VALIDATION,
     "ConflictException": Failure.VALIDATION,
+    # The account lacks the model, or a quota that only a person can raise: waiting is no help.
     "ResourceNotFoundException": Failure.REFUSED_CREDENTIALS,
+    "ServiceQuotaExceededException": Failure.REFUSED_CREDENTIALS,
     "AccessDeniedException": Failure.REFUSED_CREDENTIALS,
     "AccessDenied": Failure.REFUSED_CREDENTIALS,
     "UnrecognizedClientException": Failure.REFUSED_CREDENTIALS,
@@ -49,6 +48,15 @@ _BY_CODE: Mapping[str, Failure] = {
 # Their messages repeat the request that was signed, session token and all.
 _QUOTES_THE_REQUEST = frozenset(
     {"InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature"}
+)
+# The service no longer knows our credentials; those that are found now may be other ones.
+_STALE = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+    }
 )
 # A status without a code that is known: something between us and the service answered.
 _BY_STATUS: Mapping[int, Failure] = {
@@ -89,12 +97,28 @@ def translate(error: Exception) -> PathError:
     """Return what `error`, raised by boto3, is in our words."""
     if isinstance(error, PathError):
         return error
+    if isinstance(error, aws.EventStreamError):
+        said: Mapping[str, Any] = error.response.get("Error", {})
+        return in_stream(str(said.get("Code") or ""), str(said.get("Message") or ""))
     if isinstance(error, aws.ClientError):
         return _from_service(error)
     for kinds, failure, sent in _BY_KIND:
         if isinstance(error, kinds):
             return PathError(failure, _words(error), sent=sent)
     return PathError(Failure.PROTOCOL, words(f"{type(error).__name__}: {error}"))
+
+
+def stale(error: Exception) -> bool:
+    """Tell whether `error` says that other credentials may have taken the place of ours."""
+    said: Mapping[str, Any] = getattr(error, "response", None) or {}
+    return str(said.get("Error", {}).get("Code")) in _STALE
+
+
+def in_stream(code: str, message: str) -> PathError:
+    """Return the failure that an answer names after it has begun (`throttlingException`)."""
+    named = code[:1].upper() + code[1:]
+    detail = f"{named or 'Error'}: {message}" if message else named or "The stream failed."
+    return PathError(_BY_CODE.get(named, Failure.PROVIDER), words(detail))
 
 
 def _words(error: Exception) -> str:
@@ -123,33 +147,3 @@ def by_status(status: int) -> Failure:
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return Failure.PROVIDER if status >= 500 or not status else Failure.PROTOCOL
-
-
-def answer(reply: Mapping[str, Any], model: str) -> Answer:
-    """Return the text of a Converse reply; an answer without text is no answer."""
-    try:
-        content = reply["output"]["message"]["content"]
-        text = "".join(block["text"] for block in content if "text" in block)
-        stop = reply["stopReason"]
-    except (KeyError, TypeError, AttributeError) as error:
-        detail = f"The reply is not as Converse answers: {type(error).__name__} {error}."
-        raise PathError(Failure.PROTOCOL, words(detail)) from error
-    if not text:
-        raise PathError(Failure.PROTOCOL, "The reply holds no text.")
-    return Answer(text=text, stop_reason=str(stop), model=model, usage=_usage(reply))
-
-
-def _usage(reply: Mapping[str, Any]) -> Usage | None:
-    said = reply.get("usage")
-    counts = said if isinstance(said, Mapping) else {}
-    into, out = _count(counts.get("inputTokens")), _count(counts.get("outputTokens"))
-    if into is None or out is None:
-        return None
-    return Usage(input_tokens=into, output_tokens=out)
-
-
-def _count(said: object) -> int | None:
-    """Return a number of tokens; negative or enormous figures are no measurement."""
-    if not isinstance(said, int) or isinstance(said, bool):
-        return None
-    return said if 0 <= said < MOST_TOKENS else None

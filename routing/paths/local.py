@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
@@ -47,7 +48,19 @@ def resolve(target: str, environment: EnvironmentName, *, home: Path | None = No
 
 
 def ports(home: Path) -> Mapping[str, int]:
-    """Return the port kept for each stand-in; none where the file is absent or unreadable."""
+    """Return the port kept for each stand-in; none where the file is absent or unreadable.
+
+    It is asked at every call, so an unchanged file is not read again; `keep` puts a new one there.
+    """
+    try:
+        seen = _file(home).stat()
+    except FileNotFoundError:
+        return {}
+    return _read(home, (seen.st_ino, seen.st_mtime_ns, seen.st_size))
+
+
+@lru_cache(maxsize=8)
+def _read(home: Path, _seen: tuple[int, int, int]) -> Mapping[str, int]:
     try:
         kept = json.loads(_file(home).read_bytes())
     except (FileNotFoundError, ValueError):

@@ -7,10 +7,13 @@ attempt; calls under way keep the client that they began with.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path as Folder
 from typing import TYPE_CHECKING, Any
 
+from routing.core.errors import Invalid
+from routing.core.settings import BedrockTransport
 from routing.core.values import EnvironmentName, Path
 from routing.fleet.queries import EnvironmentRow
 from routing.paths import local
@@ -18,16 +21,24 @@ from routing.paths.base import PathClient
 
 if TYPE_CHECKING:
     from routing.paths.bedrock import DirectBedrockClient
+    from routing.paths.bedrock_purse import Purse
     from routing.paths.mcp import MCPRouter
 
 GRACE_S = 60.0
+# What the thresholds of an environment may say about its Bedrock client.
+BEDROCK_KEYS = ("bedrock.operations", "bedrock.prices", "probe.paid_usd_per_day")
+log = logging.getLogger(__name__)
 
 
 class Roster:
     """Knows which clients there are; `home` is where the stand-ins' addresses are kept."""
 
-    def __init__(self, home: Folder) -> None:
+    def __init__(
+        self, home: Folder, bedrock_transport: BedrockTransport = BedrockTransport.ASYNCIO
+    ) -> None:
         self._home = home
+        self._bedrock_transport = bedrock_transport
+        self._problems: dict[tuple[EnvironmentName, Path], str] = {}
         self._clients: Mapping[tuple[EnvironmentName, Path], PathClient] = {}
         self._rows: Mapping[EnvironmentName, EnvironmentRow] = {}
         self._closing: dict[asyncio.Task[None], PathClient] = {}
@@ -39,6 +50,10 @@ class Roster:
     def row(self, environment: EnvironmentName) -> EnvironmentRow | None:
         """Return the settings that the clients of `environment` were made from."""
         return self._rows.get(environment)
+
+    def problem(self, environment: EnvironmentName, path: Path) -> str:
+        """Return why settings of `path` cannot be used as they are, empty where they can."""
+        return self._problems.get((environment, path), "")
 
     def adopt(self, rows: Sequence[EnvironmentRow]) -> None:
         """Make the clients that `rows` ask for; keep those whose settings did not change."""
@@ -76,8 +91,15 @@ class Roster:
     def _bedrock(self, row: EnvironmentRow) -> DirectBedrockClient | None:
         if not (row.bedrock_target and row.bedrock_region and row.bedrock_model):
             return None
+        from routing.paths import bedrock_request
         from routing.paths.bedrock import DirectBedrockClient
 
+        self._problems.pop((row.name, Path.DIRECT_BEDROCK), None)
+        try:
+            manners = bedrock_request.manners(row.thresholds)
+        except Invalid as error:
+            self._complain(row.name, f"{error.message} Until then the path is not configured.")
+            return None
         own = row.bedrock_target == "aws"  # the region's own endpoint
         return DirectBedrockClient(
             environment=row.name,
@@ -85,7 +107,24 @@ class Roster:
             model=row.bedrock_model,
             endpoint=lambda: None if own else self._resolve(row.bedrock_target, row.name),
             local=row.bedrock_target.startswith(local.PREFIX),
+            transport=self._bedrock_transport,
+            manners=manners,
+            purse=self._purse(row),
         )
+
+    def _purse(self, row: EnvironmentRow) -> Purse | None:
+        from routing.paths import bedrock_purse
+
+        file = self._home / "run" / f"probe-cost-{row.name}.json"
+        try:
+            return bedrock_purse.purse(row.thresholds, row.bedrock_model, file)
+        except Invalid as error:
+            self._complain(row.name, f"{error.message} Until then no probe is paid for.")
+            return None
+
+    def _complain(self, environment: EnvironmentName, problem: str) -> None:
+        self._problems[(environment, Path.DIRECT_BEDROCK)] = problem
+        log.error("%s: %s", environment, problem)
 
     def _mcp(self, row: EnvironmentRow) -> MCPRouter | None:
         if not row.mcp_target:
@@ -108,7 +147,8 @@ class Roster:
 def _asks(row: EnvironmentRow, path: Path) -> tuple[Any, ...]:
     """Return the settings that a client of `path` is made from."""
     if path is Path.DIRECT_BEDROCK:
-        return row.bedrock_target, row.bedrock_region, row.bedrock_model
+        own = (row.thresholds.get(key) for key in BEDROCK_KEYS)
+        return row.bedrock_target, row.bedrock_region, row.bedrock_model, *own
     return row.mcp_target, row.mcp_tool, row.mcp_arguments, row.mcp_idempotent
 
 

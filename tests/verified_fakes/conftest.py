@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from routing.core.settings import BedrockTransport
 from tests.verified_fakes import standin
 from tests.verified_fakes.standin import StandIn
 
@@ -32,3 +33,9 @@ def mcp(_mcp: StandIn) -> Iterator[StandIn]:
     """The MCP stand-in without any fault."""
     yield _mcp
     _mcp.ask(do="clear")
+
+
+@pytest.fixture(params=list(BedrockTransport))
+def transport(request: pytest.FixtureRequest) -> BedrockTransport:
+    """Both transports in turn: each claim about the client is one about both."""
+    return BedrockTransport(request.param)

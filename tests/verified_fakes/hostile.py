@@ -108,7 +108,9 @@ async def never() -> None:
 @contextlib.asynccontextmanager
 async def serving(behave: Behave, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     server = Server(behave)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls, limit=2**24)
+    # Who hangs up without a TLS farewell would keep asyncio waiting for half a minute.
+    more: Any = {"ssl": tls, "ssl_shutdown_timeout": 0.2} if tls else {}
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**24, **more)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server

@@ -1,4 +1,4 @@
-"""DirectBedrockClient against servers that break the rules."""
+"""DirectBedrockClient against servers that break the rules, asked by Converse."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from routing.core.values import Failure
+from routing.core.settings import BedrockTransport
+from routing.core.values import Failure, Operation
 from routing.paths.bedrock import DirectBedrockClient
+from routing.paths.bedrock_request import Manner
 from tests.verified_fakes import hostile
 from tests.verified_fakes.asked import call, failed
 from tests.verified_fakes.hostile import Behave, Request, Server, reply
@@ -20,6 +22,7 @@ GOOD: dict[str, Any] = {
     "stopReason": "end_turn",
     "usage": {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3},
 }
+WHOLE = {operation: Manner(whole=True) for operation in Operation}
 
 
 @pytest.fixture
@@ -29,8 +32,10 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-async def client(server: Server) -> AsyncIterator[DirectBedrockClient]:
-    made = connect(lambda: server.url)
+async def client(
+    server: Server, transport: BedrockTransport
+) -> AsyncIterator[DirectBedrockClient]:
+    made = connect(lambda: server.url, transport, manners=WHOLE)
     yield made
     await made.close()
 

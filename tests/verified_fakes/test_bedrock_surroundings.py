@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from routing.core.settings import BedrockTransport
 from routing.core.values import Failure
-from routing.paths import bedrock as ours
+from routing.paths import bedrock_account
 from tests.verified_fakes import asked, hostile
 from tests.verified_fakes.asked import call, failed
 from tests.verified_fakes.hostile import Server, reply
@@ -33,11 +34,11 @@ async def server() -> AsyncIterator[Server]:
 
 
 async def test_only_a_stand_in_may_be_reached_by_http(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch, transport: BedrockTransport
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLEEXAMPLE12")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    client = connect(lambda: server.url, local=False)
+    client = connect(lambda: server.url, transport, local=False)
     problem = await failed(client)
     assert (problem.failure, problem.sent) == (Failure.DISABLED, False)
     assert server.connections == 0
@@ -45,7 +46,7 @@ async def test_only_a_stand_in_may_be_reached_by_http(
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transport: BedrockTransport
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLEEXAMPLE12")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -54,7 +55,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
     async with hostile.serving(hostile.saying(reply(200, GOOD)), tls) as server:
-        client = connect(lambda: f"https://127.0.0.1:{server.port}", local=False)
+        client = connect(lambda: f"https://127.0.0.1:{server.port}", transport, local=False)
         problem = await failed(client)
         assert (problem.failure, problem.sent) == (Failure.UNREACHABLE, False)
         assert "certificate" in problem.detail.lower()
@@ -85,17 +86,17 @@ def self_signed(folder: Path) -> Path:
 
 
 async def test_no_environment_variable_leads_a_call_elsewhere(
-    bedrock: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bedrock: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transport: BedrockTransport
 ) -> None:
     async with hostile.serving(hostile.saying(reply(200, GOOD))) as trap:
         mislead(monkeypatch, tmp_path, trap.url)
-        client = connect(bedrock.url)
+        client = connect(bedrock.url, transport)
         before = asked.mark(bedrock)
         assert "stand-in" in (await client.call(call())).text
         assert (await client.probe()).ok
         assert len(before.since()) == 2
         await client.close()
-        own = connect(lambda: None, local=False)
+        own = connect(lambda: None, transport, local=False)
         monkeypatch.delenv("AWS_PROFILE")
         await asyncio.to_thread(own.warm)
         problem = await failed(own, timeout_s=3)
@@ -134,11 +135,11 @@ def without_credentials(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 async def test_without_credentials_it_says_so_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transport: BedrockTransport
 ) -> None:
     without_credentials(monkeypatch, tmp_path)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    client = connect(lambda: None, local=False)
+    client = connect(lambda: None, transport, local=False)
     began = time.monotonic()
     problem = await failed(client)
     assert (problem.failure, problem.sent) == (Failure.REFUSED_CREDENTIALS, False)
@@ -149,12 +150,12 @@ async def test_without_credentials_it_says_so_at_once(
 
 
 async def test_a_machine_without_a_role_is_no_long_wait(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transport: BedrockTransport
 ) -> None:
     without_credentials(monkeypatch, tmp_path)
     async with hostile.serving(hostile.hanging()) as metadata:
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url)
-        client = connect(lambda: None, local=False)
+        client = connect(lambda: None, transport, local=False)
         for most_s in (2.0, 0.2):  # the second call knows it already
             began = time.monotonic()
             problem = await failed(client)
@@ -165,12 +166,12 @@ async def test_a_machine_without_a_role_is_no_long_wait(
 
 
 async def test_credentials_that_come_later_are_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transport: BedrockTransport
 ) -> None:
     without_credentials(monkeypatch, tmp_path)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr(ours, "FORGET_S", 0.0)
-    client = connect(lambda: "https://127.0.0.1:9", local=False)
+    monkeypatch.setattr(bedrock_account, "FORGET_S", 0.0)
+    client = connect(lambda: "https://127.0.0.1:9", transport, local=False)
     assert (await failed(client)).failure is Failure.REFUSED_CREDENTIALS
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLEEXAMPLE12")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -179,11 +180,11 @@ async def test_credentials_that_come_later_are_found(
 
 
 async def test_a_profile_that_does_not_exist_is_a_matter_of_credentials(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transport: BedrockTransport
 ) -> None:
     without_credentials(monkeypatch, tmp_path)
     monkeypatch.setenv("AWS_PROFILE", "nobody")
-    client = connect(lambda: None, local=False)
+    client = connect(lambda: None, transport, local=False)
     problem = await failed(client)
     assert (problem.failure, problem.sent) == (Failure.REFUSED_CREDENTIALS, False)
     assert "nobody" in problem.detail

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from routing.core.settings import BedrockTransport
 from routing.core.values import Failure, Path
 from routing.paths.base import Answer, Call
 from routing.paths.scripted import ECHO, ScriptedClient, fails, waits
@@ -69,16 +70,18 @@ class TestScriptedClient(Contract):
 
 class TestDirectBedrockClient(Contract):
     @pytest.fixture
-    async def subject(self, bedrock: StandIn) -> AsyncIterator[Subject]:
+    async def subject(
+        self, bedrock: StandIn, transport: BedrockTransport
+    ) -> AsyncIterator[Subject]:
         async with asked.nothing_left():
-            client, before = to_bedrock(bedrock.url), asked.mark(bedrock)
+            client, before = to_bedrock(bedrock.url, transport), asked.mark(bedrock)
             yield Subject(
                 client=client,
                 path=Path.DIRECT_BEDROCK,
                 hang=lambda: bedrock.fault(kind="hang"),
                 fail=lambda: bedrock.fault(kind="error"),
                 mend=lambda: bedrock.ask(do="clear"),
-                arrived=lambda: len(before.since("converse")),
+                arrived=lambda: len(before.since("converse_stream")),
             )
             await client.close()
 

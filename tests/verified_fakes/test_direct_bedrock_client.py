@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from routing.core.settings import BedrockTransport
 from routing.core.values import EnvironmentName, Failure, Path
-from routing.paths import bedrock as ours
+from routing.paths import bedrock_asyncio, bedrock_boto3, bedrock_slots
 from routing.paths.base import Answer, PathError
 from routing.paths.bedrock import DirectBedrockClient
 from tests.verified_fakes import asked, standin
@@ -22,20 +23,23 @@ from tests.verified_fakes.standin import StandIn
 REGION = "eu-central-1"
 
 
-def connect(endpoint: Callable[[], str | None], local: bool = True) -> DirectBedrockClient:
-    return DirectBedrockClient(
-        environment=EnvironmentName.DEVELOPMENT,
-        region=REGION,
-        model=MODEL,
-        endpoint=endpoint,
-        local=local,
-    )
+def connect(
+    endpoint: Callable[[], str | None],
+    transport: BedrockTransport = BedrockTransport.ASYNCIO,
+    local: bool = True,
+    **more: Any,
+) -> DirectBedrockClient:
+    usual = {"environment": EnvironmentName.DEVELOPMENT, "region": REGION, "model": MODEL}
+    given: dict[str, Any] = {**usual, **more}
+    return DirectBedrockClient(endpoint=endpoint, local=local, transport=transport, **given)
 
 
 @pytest.fixture
-async def client(bedrock: StandIn) -> AsyncIterator[DirectBedrockClient]:
+async def client(
+    bedrock: StandIn, transport: BedrockTransport
+) -> AsyncIterator[DirectBedrockClient]:
     async with asked.nothing_left():
-        made = connect(bedrock.url)
+        made = connect(bedrock.url, transport)
         made.warm()
         yield made
         await made.close()
@@ -63,20 +67,20 @@ async def test_the_other_side_sees_nonce_and_decision_once(
     before = asked.mark(bedrock)
     await client.call(call(nonce="n-17", decision_id="d-17"))
     [seen] = before.since()
-    assert (seen["nonce"], seen["decision"], seen["kind"]) == ("n-17", "d-17", "converse")
+    assert (seen["nonce"], seen["decision"], seen["kind"]) == ("n-17", "d-17", "converse_stream")
     assert seen["model"] == MODEL
 
 
 CODES = {
     "ThrottlingException": Failure.THROTTLED,
     "ModelNotReadyException": Failure.THROTTLED,
-    "ServiceQuotaExceededException": Failure.THROTTLED,
     "ServiceUnavailableException": Failure.PROVIDER,
     "InternalServerException": Failure.PROVIDER,
     "ModelErrorException": Failure.PROVIDER,
     "ModelTimeoutException": Failure.TIMEOUT,
     "ValidationException": Failure.VALIDATION,
     "ResourceNotFoundException": Failure.REFUSED_CREDENTIALS,
+    "ServiceQuotaExceededException": Failure.REFUSED_CREDENTIALS,
     "AccessDeniedException": Failure.REFUSED_CREDENTIALS,
     "UnrecognizedClientException": Failure.REFUSED_CREDENTIALS,
     "ExpiredTokenException": Failure.REFUSED_CREDENTIALS,
@@ -128,11 +132,11 @@ async def test_a_call_has_no_less_than_its_time(
 
 
 async def test_a_server_that_is_away_is_unreachable_and_nothing_was_sent(
-    tmp_path: Folder,
+    tmp_path: Folder, transport: BedrockTransport
 ) -> None:
     home, before = tmp_path, set(threading.enumerate())
     with standin.running("bedrock", home) as first:
-        port, client = first.port, connect(first.url)
+        port, client = first.port, connect(first.url, transport)
         await client.call(call())
     problem = await failed(client, timeout_s=3)
     assert (problem.failure, problem.sent) == (Failure.UNREACHABLE, False)
@@ -151,9 +155,11 @@ async def test_a_server_that_is_away_is_unreachable_and_nothing_was_sent(
     assert {t for t in set(threading.enumerate()) - before if "asyncio" not in t.name} == set()
 
 
-async def test_a_server_that_is_killed_takes_its_calls_along(tmp_path: Folder) -> None:
+async def test_a_server_that_is_killed_takes_its_calls_along(
+    tmp_path: Folder, transport: BedrockTransport
+) -> None:
     with standin.running("bedrock", tmp_path) as doomed:
-        client = connect(doomed.url)
+        client = connect(doomed.url, transport)
         await client.call(call())
         doomed.fault(kind="hang")
         before = asked.mark(doomed)
@@ -185,8 +191,14 @@ async def test_concurrent_calls_get_their_own_answers(client: DirectBedrockClien
     assert len(set(alone)) == 20
 
 
-async def test_hanging_calls_do_not_pile_up_threads(
-    client: DirectBedrockClient, bedrock: StandIn
+PLACES = {
+    BedrockTransport.BOTO3: bedrock_boto3.THREADS,
+    BedrockTransport.ASYNCIO: bedrock_asyncio.CONNECTIONS,
+}
+
+
+async def test_hanging_calls_do_not_pile_up(
+    client: DirectBedrockClient, bedrock: StandIn, transport: BedrockTransport
 ) -> None:
     bedrock.fault(kind="hang")
     for _ in range(3):
@@ -195,23 +207,25 @@ async def test_hanging_calls_do_not_pile_up_threads(
             Failure.TIMEOUT,
             Failure.QUEUE_FULL,
         }
-        assert len(asked.threads()) <= ours.THREADS + ours.PROBE_THREADS
+        assert len(asked.threads()) <= bedrock_boto3.THREADS + bedrock_boto3.PROBE_THREADS
     bedrock.ask(do="clear")
-    # Every thread is free again: none still waits for an answer that nobody wants.
+    # Every place is free again: none still waits for an answer that nobody wants.
     began = time.monotonic()
-    await asyncio.gather(*(client.call(call()) for _ in range(ours.THREADS)))
+    await asyncio.gather(*(client.call(call()) for _ in range(PLACES[transport])))
     assert time.monotonic() - began < 2
 
 
-async def test_a_call_without_a_thread_says_so_and_was_not_sent(
-    client: DirectBedrockClient, bedrock: StandIn, monkeypatch: pytest.MonkeyPatch
+async def test_a_call_without_a_place_says_so_and_was_not_sent(
+    bedrock: StandIn, transport: BedrockTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ours, "MOST_WAITING", 5)
+    monkeypatch.setattr(bedrock_slots, "MOST_WAITING", 5)
+    monkeypatch.setattr(bedrock_asyncio, "CONNECTIONS", bedrock_boto3.THREADS)
+    client, places = connect(bedrock.url, transport), bedrock_boto3.THREADS
     await client.call(call())
     bedrock.fault(kind="hang")
     before = asked.mark(bedrock)
-    held = [asyncio.create_task(client.call(call(timeout_s=3))) for _ in range(ours.THREADS)]
-    await until(lambda: len(before.since()) == ours.THREADS)
+    held = [asyncio.create_task(client.call(call(timeout_s=3))) for _ in range(places)]
+    await until(lambda: len(before.since()) == places)
     problem = await failed(client, timeout_s=0.2)
     assert (problem.failure, problem.sent) == (Failure.QUEUE_FULL, False)
     waiting = [asyncio.create_task(client.call(call(timeout_s=30))) for _ in range(5)]
@@ -225,6 +239,7 @@ async def test_a_call_without_a_thread_says_so_and_was_not_sent(
     await asyncio.gather(*held, return_exceptions=True)
     bedrock.ask(do="clear")
     assert (await client.call(call())).text
+    await client.close()
 
 
 async def test_a_caller_that_goes_ends_its_request(
@@ -241,9 +256,11 @@ async def test_a_caller_that_goes_ends_its_request(
     await until(lambda: arrived["request"] in asked.ended(bedrock))
 
 
-async def test_closing_ends_the_calls_under_way(bedrock: StandIn) -> None:
+async def test_closing_ends_the_calls_under_way(
+    bedrock: StandIn, transport: BedrockTransport
+) -> None:
     async with asked.nothing_left():
-        client = connect(bedrock.url)
+        client = connect(bedrock.url, transport)
         bedrock.fault(kind="hang", seconds=60)
         before = asked.mark(bedrock)
         calls = [asyncio.create_task(client.call(call(timeout_s=30))) for _ in range(10)]
@@ -276,13 +293,15 @@ async def test_a_probe_of_a_hanging_server_ends_and_names_the_stage(
     assert probe.stages[-1].detail
 
 
-async def test_a_moved_stand_in_is_found_at_its_new_address(tmp_path: Folder) -> None:
+async def test_a_moved_stand_in_is_found_at_its_new_address(
+    tmp_path: Folder, transport: BedrockTransport
+) -> None:
     with (
         standin.running("bedrock", tmp_path / "a") as one,
         standin.running("bedrock", tmp_path / "b") as two,
     ):
         urls = [one.url()]
-        client = connect(lambda: urls[0])
+        client = connect(lambda: urls[0], transport)
         await client.call(call())
         urls[0] = two.url()
         before = asked.mark(two)

@@ -64,12 +64,12 @@ def _breach(row: EnvironmentRow, path: Path) -> str:
     if not row.target(path):
         return ""
     bedrock = path is Path.DIRECT_BEDROCK
-    judged = residency.judge(
+    judged = residency.judge_all(
         residency=row.residency,
         path=path,
         target=row.target(path),
         region=row.bedrock_region if bedrock else "",
-        model=row.bedrock_model if bedrock else "",
+        models=row.bedrock_models if bedrock else ("",),
         declared_region=str(
             row.thresholds.get("bedrock.endpoint_region" if bedrock else "mcp.region", "")
         ),

@@ -55,12 +55,12 @@ def residence(site: Site) -> Iterator[Found]:
         if not row.target(path):
             continue
         direct = path is Path.DIRECT_BEDROCK
-        judged = residency.judge(
+        judged = residency.judge_all(
             residency=row.residency,
             path=path,
             target=row.target(path),
             region=row.bedrock_region if direct else "",
-            model=row.bedrock_model if direct else "",
+            models=row.bedrock_models if direct else ("",),
             declared_region=str(row.thresholds.get("mcp_region", "")),
         )
         if not judged.allowed:

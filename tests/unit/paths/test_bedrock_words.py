@@ -104,37 +104,3 @@ def test_a_refused_parameter_is_named_without_its_value() -> None:
 def test_our_own_errors_pass() -> None:
     own = PathError(Failure.TRUNCATED, "x")
     assert bedrock_words.translate(own) is own
-
-
-json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["output", "message", "content", "text", "stopReason", "usage", "x"]),
-            inner,
-        )
-    ),
-    max_leaves=12,
-)
-
-
-@given(st.dictionaries(st.sampled_from(["output", "stopReason", "usage"]), json))
-def test_any_reply_is_an_answer_or_a_path_error(reply: dict[str, Any]) -> None:
-    try:
-        answer = bedrock_words.answer(reply, "m")
-    except PathError as error:
-        assert error.failure is Failure.PROTOCOL
-    else:
-        assert answer.text
-
-
-@pytest.mark.parametrize("count", [-1, 10**9, True, 1.5, "3", None])
-def test_a_count_that_measures_nothing_is_no_usage(count: object) -> None:
-    reply = {
-        "output": {"message": {"content": [{"text": "a"}, {"text": "b"}]}},
-        "stopReason": "end_turn",
-        "usage": {"inputTokens": count, "outputTokens": 1},
-    }
-    answer = bedrock_words.answer(reply, "m")
-    assert (answer.text, answer.usage) == ("ab", None)

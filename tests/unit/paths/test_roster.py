@@ -68,6 +68,8 @@ async def test_what_is_not_configured_has_no_client(made: Scripted) -> None:
     [
         ({"version": 2}, set()),
         ({"version": 2, "thresholds": {"x": 1}}, set()),
+        ({"version": 2, "thresholds": {"bedrock.operations": {}}}, {DIRECT}),
+        ({"version": 2, "thresholds": {"probe.paid_usd_per_day": 1}}, {DIRECT}),
         ({"version": 2, "bedrock_model": "other"}, {DIRECT}),
         ({"version": 2, "bedrock_region": "eu-west-1"}, {DIRECT}),
         ({"version": 2, "mcp_tool": "other"}, {MCP}),

@@ -1,0 +1,131 @@
+"""What Converse and ConverseStream answer, as our Answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, NoReturn
+
+from routing.core.values import Failure
+from routing.paths.base import Answer, PathError, Usage, words
+from routing.paths.bedrock_patience import Patience
+from routing.paths.bedrock_stream import Event
+
+MOST_TOKENS = 10**9
+MOST_CHARACTERS = 4 * 1024 * 1024
+# Why an answer ended that says nothing: the request as it stands gets none, here or later.
+_REFUSING = frozenset(
+    {
+        "content_filtered",
+        "guardrail_intervened",
+        "max_tokens",
+        "model_context_window_exceeded",
+    }
+)
+_MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
+
+
+def whole(reply: Mapping[str, Any], model: str) -> Answer:
+    """Return the text of a Converse reply; an answer without text is no answer."""
+    try:
+        content = reply["output"]["message"]["content"]
+        text = "".join(block["text"] for block in content if "text" in block)
+        stop = reply["stopReason"]
+    except (KeyError, TypeError, AttributeError) as error:
+        _misshapen(error)
+    return _answer(text, stop, model, usage(reply.get("usage")))
+
+
+async def pieces(
+    events: AsyncGenerator[Event], model: str, patience: Patience
+) -> AsyncGenerator[str | Answer]:
+    """Yield the text of a ConverseStream as it comes, then the whole answer.
+
+    Only a stream that says why it stopped is whole (boto3 raises nothing for one that does not).
+    """
+    said = _Said()
+    async with aclosing(events):
+        try:
+            async for event in events:
+                text = said.take(event)
+                if said.stop is not None:
+                    patience.answered()
+                if text:
+                    yield text
+        except PathError:
+            if said.stop is None:
+                raise
+    if said.stop is None:
+        raise PathError(Failure.TRUNCATED, "The stream ended before the answer did.")
+    yield _answer("".join(said.texts), said.stop, model, said.used)
+
+
+class _Said:
+    """What a stream has said so far."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.stop: object = None
+        self.used: Usage | None = None
+        self._size = 0
+
+    def take(self, event: Event) -> str:
+        """Note one event and return the text that it brings; raises PathError (protocol)."""
+        name, payload = event
+        if name == "contentBlockDelta":
+            return self._text(_delta(payload))
+        if name == "messageStop":
+            self.stop = payload.get("stopReason") or _misshapen(KeyError("stopReason"))
+        elif name == "metadata":
+            self.used = usage(payload.get("usage"))
+        return ""
+
+    def _text(self, text: str) -> str:
+        self._size += len(text)
+        if self._size > MOST_CHARACTERS:
+            raise PathError(Failure.PROTOCOL, "The answer never ends.")
+        self.texts.append(text)
+        return text
+
+
+def _delta(payload: Mapping[str, Any]) -> str:
+    try:
+        text = payload["delta"].get("text", "")
+    except (KeyError, AttributeError) as error:
+        _misshapen(error)
+    if not isinstance(text, str):
+        _misshapen(TypeError("text"))
+    return text
+
+
+def _answer(text: str, said: object, model: str, used: Usage | None) -> Answer:
+    stop = words(said)
+    if stop in _MALFORMED:
+        detail = f"The model failed at this request ({stop}); ask it in other words."
+        raise PathError(Failure.VALIDATION, detail)
+    if not text and stop in _REFUSING:
+        raise PathError(Failure.VALIDATION, f"The model gives no answer to this: {stop}.")
+    if not text:
+        raise PathError(Failure.PROTOCOL, "The reply holds no text.")
+    return Answer(text=text, stop_reason=stop, model=model, usage=used)
+
+
+def usage(said: object) -> Usage | None:
+    """Return the tokens that an answer cost, None where it does not say so in earnest."""
+    counts = said if isinstance(said, Mapping) else {}
+    into, out = _count(counts.get("inputTokens")), _count(counts.get("outputTokens"))
+    if into is None or out is None:
+        return None
+    return Usage(input_tokens=into, output_tokens=out)
+
+
+def _count(said: object) -> int | None:
+    """Return a number of tokens; negative or enormous figures are no measurement."""
+    if not isinstance(said, int) or isinstance(said, bool):
+        return None
+    return said if 0 <= said < MOST_TOKENS else None
+
+
+def _misshapen(error: Exception) -> NoReturn:
+    detail = f"The reply is not as Converse answers: {type(error).__name__} {error}."
+    raise PathError(Failure.PROTOCOL, words(detail)) from error

@@ -1,0 +1,158 @@
+"""The binary frames of application/vnd.amazon.eventstream, as ConverseStream answers.
+
+A frame: total length, length of the headers, CRC-32 of those eight bytes; headers; payload;
+CRC-32 of all before (the Smithy specification, "Amazon Event Stream"). Frames that break it end
+the stream as a protocol failure; events that nobody knows yet are passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from routing.core.values import Failure
+from routing.paths import bedrock_words
+from routing.paths.base import PathError
+
+Event = tuple[str, Mapping[str, Any]]
+
+MOST_FRAME = 4 * 1024 * 1024
+MOST_HEADERS = 128 * 1024  # the specification's own limit
+KEPT_HEADERS = 64  # sets of headers remembered: a stream repeats a handful of them
+PRELUDE = 12
+_PRELUDE = struct.Struct(">III")
+_CRC = struct.Struct(">I")
+_SAYING = frozenset({"contentBlockDelta", "messageStop", "metadata"})
+_SILENT: Mapping[str, Event] = {
+    name: (name, {}) for name in ("messageStart", "contentBlockStart", "contentBlockStop")
+}
+# Header value type -> its size in bytes; None for the two that carry a length of their own.
+_SIZES: Mapping[int, int | None] = {
+    0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 6: None, 7: None, 8: 8, 9: 16
+}  # fmt: skip
+_STRING = 7
+
+
+class Frame(NamedTuple):
+    """One whole frame; a header that is no text has the value None."""
+
+    headers: Mapping[str, str | None]
+    payload: bytes
+
+
+class Frames:
+    """Puts the frames of one stream together from the bytes as they come."""
+
+    def __init__(self) -> None:
+        self._left = bytearray()
+        self._wanted = PRELUDE
+        self._known: dict[bytes, Mapping[str, str | None]] = {}
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Yield the frames that `data` completes; raises PathError (protocol) for broken ones."""
+        if self._left:
+            self._left += data
+            if len(self._left) < self._wanted:
+                return
+            data = bytes(self._left)
+        at, size = 0, len(data)
+        self._wanted = PRELUDE
+        while size - at >= PRELUDE:
+            total, named = _lengths(data, at)
+            if size - at < total:
+                self._wanted = total
+                break
+            yield self._frame(data, at, at + total, named)
+            at += total
+        self._left = bytearray(data[at:])
+
+    def _frame(self, data: bytes, start: int, end: int, named: int) -> Frame:
+        with memoryview(data) as view:
+            if zlib.crc32(view[start : end - 4]) != _CRC.unpack_from(data, end - 4)[0]:
+                raise _broken("a frame's checksum does not hold")
+        body = start + PRELUDE + named
+        return Frame(self._headers(data[start + PRELUDE : body]), data[body : end - 4])
+
+    def _headers(self, raw: bytes) -> Mapping[str, str | None]:
+        known = self._known.get(raw)
+        if known is None:
+            known = _read_headers(raw)
+            if len(self._known) < KEPT_HEADERS:
+                self._known[raw] = known
+        return known
+
+
+def event(frame: Frame) -> Event | None:
+    """Return what `frame` says, None for an event that nobody here knows.
+
+    Raises PathError for the exception or error that it carries, or a payload that is no JSON.
+    """
+    headers = frame.headers
+    if headers.get(":message-type") in ("exception", "error"):
+        raise _said(frame)
+    name = headers.get(":event-type") or ""
+    if name not in _SAYING:
+        return _SILENT.get(name)
+    try:
+        payload = json.loads(frame.payload)
+    except (ValueError, RecursionError):
+        raise _broken(f"the payload of {name} is no JSON") from None
+    if not isinstance(payload, dict):
+        raise _broken(f"the payload of {name} is no object")
+    return name, payload
+
+
+def _lengths(data: bytes, at: int) -> tuple[int, int]:
+    total, named, checksum = _PRELUDE.unpack_from(data, at)
+    if zlib.crc32(data[at : at + 8]) != checksum:
+        raise _broken("a frame's prelude does not hold")
+    if named > MOST_HEADERS or not PRELUDE + 4 + named <= total <= MOST_FRAME:
+        raise _broken(f"a frame of {total} bytes with {named} of headers")
+    return total, named
+
+
+def _read_headers(raw: bytes) -> Mapping[str, str | None]:
+    headers: dict[str, str | None] = {}
+    at = 0
+    try:
+        while at < len(raw):
+            name_ends = at + 1 + raw[at]
+            name, kind = raw[at + 1 : name_ends].decode(), raw[name_ends]
+            at, value = _value(raw, name_ends + 1, kind)
+            if name in headers:
+                raise _broken(f"the header {name} is there twice")
+            headers[name] = value
+    except (IndexError, KeyError, struct.error, UnicodeDecodeError):
+        raise _broken("a frame's headers cannot be read") from None
+    return headers
+
+
+def _value(raw: bytes, at: int, kind: int) -> tuple[int, str | None]:
+    """Return where the value at `at` ends, and the text that it is."""
+    size = _SIZES[kind]
+    if size is None:
+        (size,) = struct.unpack_from(">H", raw, at)
+        at += 2
+    end = at + size
+    if end > len(raw):
+        raise IndexError
+    return end, raw[at:end].decode() if kind == _STRING else None
+
+
+def _said(frame: Frame) -> PathError:
+    headers = frame.headers
+    try:
+        body = json.loads(frame.payload)
+    except (ValueError, RecursionError):
+        body = {}
+    told = body if isinstance(body, dict) else {}
+    message = told.get("message") or told.get("Message") or headers.get(":error-message") or ""
+    code = headers.get(":exception-type") or headers.get(":error-code") or ""
+    return bedrock_words.in_stream(code, str(message))
+
+
+def _broken(detail: str) -> PathError:
+    return PathError(Failure.PROTOCOL, f"The event stream is broken: {detail}.")

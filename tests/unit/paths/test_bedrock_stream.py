@@ -1,0 +1,107 @@
+"""Our reader of event streams against botocore's, on whole, broken and senseless bytes."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Any
+
+import pytest
+from botocore.eventstream import EventStreamBuffer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing.core.values import Failure
+from routing.paths import bedrock_stream
+from routing.paths.base import PathError
+from routing.paths.bedrock_stream import Frame, Frames
+from routing.upstreams import eventstream
+
+Seen = list[tuple[dict[str, str | None], bytes]]
+
+
+@st.composite
+def headers(draw: st.DrawFn) -> bytes:
+    """One header of any type that there is, now and then one that is not."""
+    name = draw(st.text(max_size=8)).encode()
+    kind = draw(st.integers(0, 10))
+    size = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}.get(kind)
+    if size is not None:
+        value = draw(st.binary(min_size=size, max_size=size))
+    else:
+        text = draw(st.text(max_size=9).map(str.encode) | st.binary(max_size=9))
+        value = struct.pack(">H", len(text)) + text
+    return bytes([len(name)]) + name + bytes([kind]) + value
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> bytes:
+    named, payload = b"".join(draw(st.lists(headers(), max_size=3))), draw(st.binary(max_size=30))
+    prelude = struct.pack(">II", 16 + len(named) + len(payload), len(named))
+    head = prelude + struct.pack(">I", zlib.crc32(prelude)) + named + payload
+    return head + struct.pack(">I", zlib.crc32(head))
+
+
+def by_botocore(chunks: list[bytes]) -> tuple[Seen, bool]:
+    buffer: Any = EventStreamBuffer()
+    seen: Seen = []
+    try:
+        for chunk in chunks:
+            buffer.add_data(chunk)
+            for message in buffer:
+                named = {k: v if isinstance(v, str) else None for k, v in message.headers.items()}
+                seen.append((named, message.payload))
+    except Exception:  # noqa: BLE001 - botocore lets KeyError and UnicodeDecodeError through too
+        return seen, False
+    return seen, True
+
+
+def by_us(chunks: list[bytes]) -> tuple[Seen, bool]:
+    reader = Frames()
+    seen: Seen = []
+    try:
+        for chunk in chunks:
+            for frame in reader.feed(chunk):
+                seen.append((dict(frame.headers), frame.payload))
+    except PathError as error:
+        assert error.failure is Failure.PROTOCOL
+        return seen, False
+    return seen, True
+
+
+def cut(data: bytes, sizes: list[int]) -> list[bytes]:
+    chunks, at = [], 0
+    for size in sizes:
+        chunks.append(data[at : at + size])
+        at += size
+    return [*chunks, data[at:]]
+
+
+@given(st.lists(frames(), max_size=4), st.lists(st.integers(1, 40), max_size=12))
+def test_reads_what_botocore_reads_however_it_is_cut(whole: list[bytes], sizes: list[int]) -> None:
+    chunks = cut(b"".join(whole), sizes)
+    assert by_us(chunks) == by_botocore(chunks)
+
+
+@given(st.lists(frames(), min_size=1, max_size=3), st.data())
+def test_refuses_what_botocore_refuses(whole: list[bytes], data: st.DataObject) -> None:
+    spoiled = bytearray(b"".join(whole))
+    spoiled[data.draw(st.integers(0, len(spoiled) - 1))] ^= data.draw(st.integers(1, 255))
+    assert by_us([bytes(spoiled)]) == by_botocore([bytes(spoiled)])
+
+
+def test_a_byte_at_a_time_takes_no_longer_than_its_bytes() -> None:
+    """A frame of 1 MB that drips in: what has come is not looked through again each time."""
+    frame = eventstream.event("contentBlockDelta", {"delta": {"text": "x" * 1_000_000}})
+    reader = Frames()
+    found: list[Frame] = []
+    for at in range(0, len(frame), 16):
+        found += reader.feed(frame[at : at + 16])
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("name", ["messageStart", "somethingNew", "contentBlockStop"])
+def test_an_event_that_says_nothing_to_us_is_not_read(name: str) -> None:
+    [frame] = Frames().feed(eventstream.frame({":event-type": name}, {"deep": "x"}))
+    said: Any = bedrock_stream.event(frame)
+    assert said is None or said == (name, {})
