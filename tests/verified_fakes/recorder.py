@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from routing.upstreams import eventstream
+from routing.core import eventstream
 from tests.verified_fakes.hostile import reply
 
 WHOLE = reply(

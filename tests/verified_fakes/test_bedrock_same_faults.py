@@ -16,12 +16,12 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from routing.core import eventstream
+from routing.core.eventstream import event, frame
 from routing.core.settings import BedrockTransport
 from routing.core.values import Failure, Operation
 from routing.paths.base import Answer, PathError
 from routing.paths.bedrock import DirectBedrockClient
-from routing.upstreams import eventstream
-from routing.upstreams.eventstream import event, frame
 from tests.verified_fakes import hostile
 from tests.verified_fakes.asked import call
 from tests.verified_fakes.certificates import self_signed, server_side

@@ -27,11 +27,11 @@ from typing import Any
 
 import pytest
 
+from routing.core.eventstream import event
 from routing.core.values import (
     Breaker,
     Failure,
 )
-from routing.upstreams.eventstream import event
 from tests.verified_fakes import hostile
 from tests.verified_fakes.asked import failed
 from tests.verified_fakes.hostile import Behave, reply

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from routing.compliance import residency
-from routing.core import failures
+from routing.core import eventstream, failures
+from routing.core.eventstream import event
 from routing.core.values import (
     Breaker,
     Failure,
@@ -19,8 +20,6 @@ from routing.core.values import (
 )
 from routing.paths import bedrock_patience
 from routing.paths.base import PathError
-from routing.upstreams import eventstream
-from routing.upstreams.eventstream import event
 from tests.verified_fakes import hostile
 from tests.verified_fakes.asked import call, failed, until
 from tests.verified_fakes.routed import BACKED, DIRECT, Ground, laid, moved

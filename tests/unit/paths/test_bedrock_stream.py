@@ -11,11 +11,11 @@ from botocore.eventstream import EventStreamBuffer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from routing.core import eventstream
 from routing.core.values import Failure
 from routing.paths import bedrock_stream
 from routing.paths.base import PathError
 from routing.paths.bedrock_stream import Frame, Frames
-from routing.upstreams import eventstream
 
 Seen = list[tuple[dict[str, str | None], bytes]]
 
