@@ -42,7 +42,8 @@ RETRY_PAUSE_MS = 150  # the longest, full jitter
 class Ask:
     """A request as a door cleaned it. `pinned` only from a run token.
 
-    `subject` chooses the caller's share of a percentage flag, the tenant where it is empty.
+    `subject` chooses the caller's share of a percentage flag or a split, the tenant where it is
+    empty.
     """
 
     caller: record.Caller

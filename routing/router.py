@@ -28,6 +28,7 @@ from routing.core.decision import (
     decide,
 )
 from routing.core.errors import Unavailable
+from routing.core.rollout import split_bucket
 from routing.core.telling import Told
 from routing.core.values import EnvironmentName, Failure, Operation, Path, Reason
 from routing.decisions import record
@@ -139,9 +140,7 @@ class IntelligentRouter:
         )
 
     def _state(self, ask: Ask) -> State:
-        tenant = ask.caller.tenant
-        subject = f"{tenant}/{ask.subject}" if ask.subject else tenant
-        return self._situation(ask.caller.environment, subject)
+        return self._situation(ask.caller.environment, _subject(ask))
 
     async def _book_unanswered(self, run: Run, *, status: int) -> None:
         run.failure = run.failure or Failure.OUTCOME_UNKNOWN
@@ -220,6 +219,11 @@ def new_id(now: datetime) -> str:
     return f"d{int(now.timestamp() * 1000):012x}{secrets.token_hex(8)}"
 
 
+def _subject(ask: Ask) -> str:
+    tenant = ask.caller.tenant
+    return f"{tenant}/{ask.subject}" if ask.subject else tenant
+
+
 def _request(ask: Ask, state: State, refusal: str, now: datetime) -> Request:
     row = state.matrix.row(ask.operation, ask.priority)
     return Request(
@@ -229,6 +233,8 @@ def _request(ask: Ask, state: State, refusal: str, now: datetime) -> Request:
         pinned=ask.pinned,
         mcp_can_say_it=ask.mcp_can_say_it,
         refusal=refusal,
+        bucket=split_bucket(ask.caller.environment, ask.operation, _subject(ask)),
+        chosen=ask.priority is not None,
     )
 
 

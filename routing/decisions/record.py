@@ -87,10 +87,17 @@ def body(
         "synthetic": caller.synthetic,
         "nonce": caller.nonce,
         "arguments": arguments.pack(request, state),
+        "versions": {
+            "matrix": state.matrix.version,
+            "flags": state.versions.flags,
+            "overrides": state.versions.overrides,
+            "settings": state.versions.settings,
+        },
         "matrix_path": str(decision.matrix_path),
         "intended": str(decision.intended),
         "promised": str(decision.reason),
         "candidates": [[str(c.path), c.skip and str(c.skip)] for c in conclusion.candidates],
+        "eligible": [str(p) for p in decision.eligible],
         "last_resort": [str(p) for p in decision.last_resort],
         "attempts": [
             [str(a.path), a.duration_us, a.failure and str(a.failure), _words(a.detail)]

@@ -18,6 +18,13 @@ def encode(whole: Matrix) -> list[dict[str, Any]]:
 
 def decode(rows: Sequence[Mapping[str, Any]], *, version: int) -> Matrix:
     """Return the matrix of `rows`; raises UnknownWord or Invalid, naming the row."""
+    whole = decode_draft(rows, version=version)
+    matrix.check(whole)
+    return whole
+
+
+def decode_draft(rows: Sequence[Mapping[str, Any]], *, version: int) -> Matrix:
+    """Return the matrix of `rows` as far as it goes: it may break rules, never the vocabulary."""
     plain: dict[Operation, Row] = {}
     narrowed: dict[tuple[Operation, Priority], Row] = {}
     for kept in rows:
@@ -26,14 +33,14 @@ def decode(rows: Sequence[Mapping[str, Any]], *, version: int) -> Matrix:
             plain[row.operation] = row
         else:
             narrowed[(row.operation, parse(Priority, kept["priority"]))] = row
-    whole = Matrix(version=version, rows=plain, narrowed=narrowed)
-    matrix.check(whole)
-    return whole
+    return Matrix(version=version, rows=plain, narrowed=narrowed)
 
 
 def encode_row(row: Row, priority: Priority | None = None) -> dict[str, Any]:
-    """Return one row as JSON."""
-    return {
+    """Return one row as JSON; no split is not written, so that a matrix of before keeps its digest.
+    """
+    said = {"split": row.split} if row.split else {}
+    return said | {
         "operation": str(row.operation),
         "priority": priority and str(priority),
         "default_priority": str(row.default_priority),
@@ -53,4 +60,5 @@ def _decode(kept: Mapping[str, Any]) -> Row:
         primary=parse(Path, kept["primary"]),
         fallback=parse(Path, fallback) if fallback else None,
         when_down=parse(WhenDown, kept["when_down"]),
+        split=int(kept.get("split", 0)),
     )

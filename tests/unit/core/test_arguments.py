@@ -27,6 +27,6 @@ def test_the_arguments_fit_a_kilobyte(r: Request, s: State) -> None:
 def test_a_form_of_another_version_is_refused() -> None:
     from tests.unit.core.test_decision import request
 
-    packed = arguments.pack(request(), state()) | {"form": 2}
-    with pytest.raises(Invalid, match="form 2"):
+    packed = arguments.pack(request(), state()) | {"form": 3}
+    with pytest.raises(Invalid, match="form 3"):
         arguments.unpack(packed)
