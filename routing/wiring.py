@@ -16,8 +16,8 @@ from routing.access.tokens import TokenFacts
 from routing.audit import guards
 from routing.changes import first_run as ground
 from routing.core import matrix, vocabulary
-from routing.core.decision import PathFacts, State
-from routing.core.errors import Broken
+from routing.core.decision import Decision, PathFacts, State, Versions
+from routing.core.errors import Broken, Unavailable
 from routing.core.flags import FlagName
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName, Health, Path, Role
@@ -28,6 +28,7 @@ from routing.health import queries as judgements
 from routing.health import snapshot as health
 from routing.loops import Loop
 from routing.matrix import queries as matrices
+from routing.router import Ask
 
 _engine: Engine | None = None
 _starter: Actor | None = None  # who ran `serve`; the first deployment is theirs
@@ -88,7 +89,9 @@ def refresh() -> None:
 def versions() -> dict[str, int]:
     """Return what this process runs: each snapshot's version by name."""
     seen = {f"flags:{e}": state.version for e, state in flags.current().environments.items()}
-    seen |= {f"matrix:{e}": matrices.current().of(e).version for e in conf.current().environments}
+    served, kept = conf.current().environments, matrices.current()
+    seen |= {f"matrix:{e}": kept.of(e).version for e in served}
+    seen |= {f"overrides:{e}": kept.overrides_of(e).version for e in served}
     return seen | {"tokens": tokens.current().version}
 
 
@@ -119,11 +122,29 @@ def path_health(environment: EnvironmentName) -> Mapping[Path, Health]:
 def situation(environment: EnvironmentName, subject: str) -> State:
     """Return what is in force in `environment` now, from memory alone."""
     found = path_health(environment)
+    kept, switched = matrices.current(), flags.current()
+    overrides = kept.overrides_of(environment)
     return State(
-        matrix=matrices.current().of(environment),
-        flags=flags.current().evaluate(environment, subject),
+        matrix=kept.of(environment),
+        flags=switched.evaluate(environment, subject),
         paths={path: _facts(environment, path, found[path]) for path in Path},
+        overrides=overrides.words,
+        versions=Versions(
+            flags=switched.environments[environment].version,
+            overrides=overrides.version,
+            settings=_engine.settings_version(environment) if _engine else 0,
+        ),
     )
+
+
+def explain(ask: Ask) -> tuple[Decision, State]:
+    """Return what the router of this process would promise for `ask`; nothing is called.
+
+    Raises Unavailable in a process that routes nothing.
+    """
+    if _engine is None:
+        raise Unavailable("This process routes nothing; ask a running server.", retry_after_s=1)
+    return _engine.router.explain(ask)
 
 
 def _facts(environment: EnvironmentName, path: Path, found: Health) -> PathFacts:

@@ -7,7 +7,7 @@ nobody is kept from an unrelated change, or from a step back to health, by what 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -174,8 +174,13 @@ def judge_shares(
         )
         for case in _cases(before, after)
     ]
-    worst = max(_RANK.index(case.answer) for case in cases)
-    bad = [case for case in cases if _RANK.index(case.answer) == worst]
+    return worst(cases)
+
+
+def worst(cases: Sequence[Judgement]) -> Judgement:
+    """Return the worst of `cases`, of which there is one at least; its effects are theirs."""
+    rank = max(_RANK.index(case.answer) for case in cases)
+    bad = [case for case in cases if _RANK.index(case.answer) == rank]
     first = min(bad, key=lambda case: _WEIGHT.index(case.rule))
     effects = tuple(dict.fromkeys(effect for case in bad for effect in case.effects))
     return Judgement(

@@ -59,7 +59,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What a proposal does to recorded requests.
+    """What a proposal does to recorded requests; `synthetic` counts those of our own.
 
     `cells` count those that would end elsewhere, the ones left without a path first, then those
     whose outcome is unknown, then the rest, the most first. `mismatched` names records that do
@@ -67,6 +67,7 @@ class Effect:
     """
 
     total: int
+    synthetic: int
     cells: tuple[tuple[Cell, int], ...]
     mismatched: tuple[str, ...]
     unreadable: tuple[str, ...]
@@ -93,11 +94,12 @@ def replay(records: Iterable[Mapping[str, Any]], proposal: Proposal) -> Effect:
     A record that does not come out as it stands is counted in no cell: what its arguments say of
     a proposal is worth nothing.
     """
-    total, cells = 0, Counter[Cell]()
+    total, synthetic, cells = 0, 0, Counter[Cell]()
     mismatched: list[str] = []
     unreadable: list[str] = []
     for record in records:
         total += 1
+        synthetic += record.get("synthetic") is True
         try:
             cell = _cell(record, proposal)
         except _Mismatch:
@@ -109,6 +111,7 @@ def replay(records: Iterable[Mapping[str, Any]], proposal: Proposal) -> Effect:
                 cells[cell] += 1
     return Effect(
         total=total,
+        synthetic=synthetic,
         cells=tuple(sorted(cells.items(), key=_rank)),
         mismatched=tuple(mismatched),
         unreadable=tuple(unreadable),

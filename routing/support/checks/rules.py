@@ -103,8 +103,7 @@ def _has_no_path(
     here = site.environment
     ends = [[(flag, end) for end in _ends(cells.get(flag), flag, here)] for flag in FlagName]
     return any(
-        not is_served(operation, dict(case), matrix, priority)
-        for case in itertools.product(*ends)
+        not is_served(operation, dict(case), matrix, priority) for case in itertools.product(*ends)
     )
 
 
