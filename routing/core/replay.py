@@ -104,7 +104,7 @@ def replay(records: Iterable[Mapping[str, Any]], proposal: Proposal) -> Effect:
             cell = _cell(record, proposal)
         except _Mismatch:
             mismatched.append(str(record.get("id", "?")))
-        except (HybridOpsError, LookupError, TypeError, ValueError):
+        except (HybridOpsError, AttributeError, LookupError, TypeError, ValueError):
             unreadable.append(str(record.get("id", "?")))
         else:
             if cell is not None:
