@@ -20,7 +20,8 @@ from routing.core.decision import Decision, PathFacts, State, Versions
 from routing.core.errors import Broken, Unavailable
 from routing.core.flags import FlagName
 from routing.core.rights import Actor
-from routing.core.values import EnvironmentName, Health, Path, Role
+from routing.core.values import EnvironmentName, Health, Operation, Path, Priority, Role
+from routing.decisions.record import Caller
 from routing.deployments import first, history
 from routing.engine import Engine
 from routing.flags import snapshot as flags
@@ -28,6 +29,7 @@ from routing.health import queries as judgements
 from routing.health import snapshot as health
 from routing.loops import Loop
 from routing.matrix import queries as matrices
+from routing.paths.base import Message
 from routing.router import Ask
 
 _engine: Engine | None = None
@@ -137,14 +139,25 @@ def situation(environment: EnvironmentName, subject: str) -> State:
     )
 
 
-def explain(ask: Ask) -> tuple[Decision, State]:
-    """Return what the router of this process would promise for `ask`; nothing is called.
+def explain(
+    environment: EnvironmentName,
+    operation: Operation,
+    *,
+    priority: Priority | None = None,
+    subject: str = "",
+    prompt: str = "",
+) -> tuple[Decision, State]:
+    """Return what the router of this process would promise now; nothing is called or booked.
 
-    Raises Unavailable in a process that routes nothing.
+    `subject` is a tenant, or a tenant and its subject after a slash. Raises Unavailable in a
+    process that routes nothing.
     """
     if _engine is None:
         raise Unavailable("This process routes nothing; ask a running server.", retry_after_s=1)
-    return _engine.router.explain(ask)
+    caller = Caller(environment=environment, token="", tenant=subject)
+    words = (Message(role="user", text=prompt),)
+    asked = Ask(caller=caller, operation=operation, messages=words, priority=priority)
+    return _engine.router.explain(asked)
 
 
 def _facts(environment: EnvironmentName, path: Path, found: Health) -> PathFacts:

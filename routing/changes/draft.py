@@ -11,11 +11,12 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.changes import publish as publishing
-from routing.changes import reasons
+from routing.changes import reasons, standing
 from routing.changes.publish import Published
-from routing.core import rights
+from routing.core import guards, rights
 from routing.core.chain import Json
 from routing.core.errors import Invalid, Stale
+from routing.core.guards import Judgement
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName
 from routing.matrix import codec, drafts, store
@@ -170,6 +171,15 @@ def publish(
         typed_environment=typed_environment,
         first=still_there,
         then=lambda _: drafts.drop(environment, revision),
+    )
+
+
+def judge(kept: Draft) -> Judgement:
+    """Return what the guards would say to publishing `kept` now; it must have no problems."""
+    return guards.judge_matrix(
+        flags=standing.flags_for_everyone(kept.environment),
+        before=store.read(kept.environment),
+        after=kept.matrix,
     )
 
 

@@ -22,7 +22,7 @@ def words(found: Effect) -> tuple[str, ...]:
         return ("No decision is stored yet, so nothing can be said of the effect.",)
     whole = f"the last {found.total} decisions" if found.total > 1 else "the one stored decision"
     ours = " (all synthetic)" if found.synthetic == found.total else ""
-    said = [f"Of {whole}{ours}, {_count(found.changed, 'none')} would end elsewhere."]
+    said = [f"Of {whole}{ours}, {found.changed or 'none'} would change path."]
     said += [_cell(operation, before, n) for operation, before, n in _stranded(found)]
     if found.unknown:
         said.append(
@@ -36,10 +36,6 @@ def words(found: Effect) -> tuple[str, ...]:
     if found.unreadable:
         said.append(f"{len(found.unreadable)} could not be decided again and are not counted.")
     return tuple(said)
-
-
-def _count(n: int, none: str) -> str:
-    return str(n) if n else none
 
 
 def _stranded(found: Effect) -> Sequence[tuple[Operation, Path | None, int]]:

@@ -25,14 +25,15 @@ _ALWAYS_US = 2**53 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What would be in force instead; None leaves a part as each record has it.
+    """What would be in force instead; what it does not name stays as each record has it.
 
-    A flag that is proposed holds for every subject, an override for every request.
+    A flag that is proposed holds for every subject, an override for every request of its
+    operation; None in place of its path takes away the one of then.
     """
 
     flags: Mapping[FlagName, bool] = field(default_factory=dict)
     matrix: Matrix | None = None
-    overrides: Mapping[Operation, Path] | None = None
+    overrides: Mapping[Operation, Path | None] = field(default_factory=dict)
 
 
 class Met(StrEnum):
@@ -180,13 +181,7 @@ def proposed(request: Request, state: State, proposal: Proposal) -> tuple[Reques
     Raises LookupError where the place of the subject in a split was not kept.
     """
     flags = {**state.flags, **proposal.flags}
-    overrides = state.overrides
-    if proposal.overrides is not None:
-        overrides = tuple(
-            Override(operation=operation, path=path, ends_us=_ALWAYS_US)
-            for operation, path in proposal.overrides.items()
-        )
-    fresh = replace(state, flags=flags, overrides=overrides)
+    fresh = replace(state, flags=flags, overrides=_overrides(request, state, proposal))
     if proposal.matrix is None:
         return request, fresh
     priority = request.priority
@@ -196,6 +191,15 @@ def proposed(request: Request, state: State, proposal: Proposal) -> tuple[Reques
     if row.split and request.bucket is None:
         raise LookupError("The record does not tell where its subject stands in a split.")
     return replace(request, priority=priority), replace(fresh, matrix=proposal.matrix)
+
+
+def _overrides(request: Request, state: State, proposal: Proposal) -> Sequence[Override]:
+    if request.operation not in proposal.overrides:
+        return state.overrides
+    path = proposal.overrides[request.operation]
+    if path is None:
+        return ()
+    return (Override(operation=request.operation, path=path, ends_us=_ALWAYS_US),)
 
 
 def _tries(decision: Decision) -> tuple[Path, ...]:

@@ -21,6 +21,21 @@ from routing.matrix.drafts import Draft
 from routing.matrix.models import MatrixVersion
 from routing.matrix.overrides import OverrideRow
 
+__all__ = [
+    "Draft",
+    "OverrideRow",
+    "Overrides",
+    "Published",
+    "Snapshot",
+    "current",
+    "draft",
+    "history",
+    "inforce",
+    "latest_overrides",
+    "refresh",
+    "refresh_if_changed",
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:

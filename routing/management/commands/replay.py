@@ -18,7 +18,7 @@ from routing.core.values import EnvironmentName, Operation, Path, parse
 from routing.management import base
 from routing.matrix import queries, store
 
-DRAFT = "draft"
+DRAFT, NONE = "draft", "none"
 
 
 class Command(base.OperatorCommand):
@@ -45,9 +45,9 @@ class Command(base.OperatorCommand):
         parser.add_argument(
             "--override",
             action="append",
-            default=None,
-            metavar="OPERATION=PATH",
-            help="with these overrides, not those of then; may be given more than once",
+            default=[],
+            metavar="OPERATION=PATH|none",
+            help="with this override, or none, for its operation; may be given more than once",
         )
         parser.add_argument(
             "--last", type=int, default=preview.USUAL, metavar="1-5000", help="how many"
@@ -101,11 +101,12 @@ def _flag(said: str) -> tuple[FlagName, bool]:
     return parse_flag(name), state == "on"
 
 
-def _overrides(said: Iterable[str] | None) -> Mapping[Operation, Path] | None:
-    if said is None:
-        return None
+def _overrides(said: Iterable[str]) -> Mapping[Operation, Path | None]:
     pairs = (one.partition("=") for one in said)
-    return {parse(Operation, name): parse(Path, path) for name, _, path in pairs}
+    return {
+        parse(Operation, name): None if path == NONE else parse(Path, path)
+        for name, _, path in pairs
+    }
 
 
 def _matrix(environment: EnvironmentName, said: str | None) -> Matrix | None:

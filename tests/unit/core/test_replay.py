@@ -151,7 +151,7 @@ async def test_a_split_moves_exactly_the_subjects_in_its_share() -> None:
     assert 0 < found.changed == found.unknown == inside < 60
 
 
-async def test_an_override_holds_for_every_request_and_none_takes_away_those_of_then() -> None:
+async def test_an_override_holds_for_every_request_and_none_takes_away_that_of_then() -> None:
     one_stage = stage()
     bodies = await ask_all(one_stage, STANDARD)
     found = replay(bodies, Proposal(overrides={STANDARD: DIRECT}))
@@ -161,7 +161,8 @@ async def test_an_override_holds_for_every_request_and_none_takes_away_those_of_
     one_stage.overrides = (Override(operation=STANDARD, path=DIRECT, ends_us=2**52),)
     overridden = (await ask_all(one_stage, STANDARD))[1:]
     assert replay(overridden, Proposal()).changed == 0
-    assert replay(overridden, Proposal(overrides={})).cells[0][0].after is MCP
+    assert replay(overridden, Proposal(overrides={STANDARD: None})).cells[0][0].after is MCP
+    assert replay(overridden, Proposal(overrides={EMERGENCY: MCP})).changed == 0
 
 
 async def test_a_priority_that_nobody_chose_follows_the_proposed_row() -> None:
