@@ -179,6 +179,7 @@ def context(visit: Visit) -> dict[str, Any]:
     told: dict[str, Any] = {
         "visit": visit,
         "draft": kept,
+        "of_version": None,
         "in_force": inforce.version,
         "may_change": visit.may(Right.CHANGE),
         "needs_typed": visit.environment is EnvironmentName.PRODUCTION,
