@@ -6,17 +6,17 @@ stream       announcements, after the commit
 access       people, roles per environment, tokens, sign-in
 fleet        environments, processes, leases
 flags        Waffle's rows held neutral, the state per environment, the snapshot
-matrix       versions of the decision matrix, the one in force in memory
+matrix       versions of the decision matrix, its draft, overrides; those in force in memory
 compliance   personal data, residency, the gate before every path
 paths        one client each: DirectBedrockClient, MCPRouter; the keeper of the local stand-ins
 breakers     circuits of this process around core.circuit
-decisions    the decision stream: segment, group commit, shipper, verification
+decisions    the decision stream: segment, group commit, shipper, verification, replay
 health       what was measured, as stored and in memory
 router       IntelligentRouter; attempts carries its calls out
 monitor      HybridHealthMonitor: probe and judge
 runs         our own client of the machine door, under a token that dies with the run
 synthetic    labelled traffic through that door
-changes      flags and matrix as use cases: judged, compared and set, booked, announced
+changes      flags, matrix, drafts and overrides as use cases: judged, booked, announced
 support      BedrockSupportManager: the mode behind its flag, the infrastructure audit
 deployments  documents, the step ledger, pipeline and checks, rollback
 conf, loops, engine, wiring   settings, background loops, one server's parts, all put together

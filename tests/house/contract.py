@@ -7,25 +7,10 @@ they stand here, each on what the ones before it left.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from tests.house.contract_routing import ROUTING
+from tests.house.printed import DEV, REFUSED, STG, WHY, Printed
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Printed:
-    """One shape of a command's output: when it comes, its keys with their meaning, its status."""
-
-    when: str
-    ask: tuple[str, ...]
-    keys: Mapping[str, str]
-    status: int = 0
-
-
-DEV = ("--environment", "development")
-STG = ("--environment", "staging")
-REFUSED = {
-    "error": "the code of the refusal",
-    "message": "what was wrong and what to do next",
-}
 DECIDED = {
     "operation": "what was asked for",
     "matrix_path": "the path that the matrix names",
@@ -85,8 +70,6 @@ RUNNING = {
     "faults": "the faults in force",
 }
 _SUPPORT_FLAG = ("--flag", "ENABLE_BEDROCK_SUPPORT_MODE")
-_WHY = ("--reason", "an example")
-
 PLANNED = {
     "ok": "whether it ended verified; of a plan: whether it may be confirmed",
     "plan": "digest, steps with before and after, effects",
@@ -109,32 +92,6 @@ IMPORTED = {
     "errors": "as the document says",
     "findings": "code and message of what does not fit together",
     "stored": "created, unchanged or refused",
-}
-
-DRAFT = {
-    "environment": "where",
-    "revision": "counts the edits; the next one names it",
-    "base_version": "the version in force when it was begun",
-    "rows": "as `matrix show` prints them",
-    "problems": "what keeps it from being published, a sentence each",
-    "owner": "who began it",
-    "reason": "why",
-    "changed_at": "UTC",
-    "changed_by": "who edited it last",
-}
-OVERRIDE = {
-    "id": "its number",
-    "environment": "where",
-    "operation": "which",
-    "path": "where it begins",
-    "reason": "why",
-    "set_at": "UTC",
-    "set_by": "who",
-    "ends_at": "UTC",
-    "holds": "whether requests follow it now",
-    "ended_at": "when its end was booked, or null",
-    "ended_by": "who ended it, empty while it is open",
-    "ended_because": "why",
 }
 
 CONTRACT: Mapping[str, tuple[Printed, ...]] = {
@@ -252,90 +209,11 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
             },
         ),
     ),
-    "matrix": (
-        Printed(
-            when="show: one object",
-            ask=("show", *DEV),
-            keys={
-                "environment": "where",
-                "version": "the version that is shown",
-                "in_force": "the version in force",
-                "rows": "operation, priority (null, or the one it is narrowed to), "
-                "default_priority, budget_ms, primary, fallback, when_down, and split where some "
-                "are sent the other way",
-            },
-        ),
-        Printed(when="draft: one object", ask=("draft", *DEV, "--number", "1"), keys=DRAFT),
-        Printed(
-            when="diff: one object",
-            ask=("diff", *DEV),
-            keys={
-                "environment": "where",
-                "revision": "of the draft",
-                "in_force": "the version that it is compared with",
-                "differences": "a sentence each",
-                "problems": "what keeps it from being published",
-            },
-        ),
-        Printed(
-            when="publish: one object",
-            ask=("publish", *DEV, *_WHY),
-            keys={
-                "environment": "where",
-                "version": "the matrix that is now in force",
-                "differences": "from the one before, a sentence each",
-                "entry": "the number of the audit entry",
-            },
-        ),
-        Printed(
-            when="history: one object for each published version, newest first",
-            ask=("history", *DEV),
-            keys={
-                "environment": "where",
-                "version": "its number",
-                "made_at": "UTC",
-                "made_by": "who",
-                "reason": "why",
-            },
-        ),
-        Printed(
-            when="refused, here for want of a draft: one object",
-            ask=("discard", *DEV),
-            keys=REFUSED,
-            status=1,
-        ),
-    ),
-    "override": (
-        Printed(
-            when="set, end: one object",
-            ask=("set", "meta_monitor", *DEV, "--path", "mcp", "--minutes", "5", *_WHY),
-            keys={**OVERRIDE, "entry": "the number of the audit entry"},
-        ),
-        Printed(when="list: one object for each, newest first", ask=("list", *DEV), keys=OVERRIDE),
-    ),
-    "replay": (
-        Printed(
-            when="one object",
-            ask=(*DEV, "--flag", "ENABLE_MCP_INTEGRATION=off", "--last", "50"),
-            keys={
-                "ok": "whether every record came out as it stands and could be decided again",
-                "environment": "where",
-                "decisions": "how many were decided again",
-                "synthetic": "how many of them were requests of our own",
-                "changed": "how many would end elsewhere",
-                "no_path": "how many were answered and would have no path",
-                "unknown_outcome": "how many would go to a path that they did not ask then",
-                "cells": "operation, from, to (null is no path), outcome_known, count",
-                "mismatched": "ids of records that do not come out as they stand",
-                "unreadable": "ids of records that cannot be decided again",
-                "words": "the same as sentences, the worst first",
-            },
-        ),
-    ),
+    **ROUTING,
     "support": (
         Printed(
             when="status, activate, deactivate: one object",
-            ask=("activate", *DEV, *_WHY),
+            ask=("activate", *DEV, *WHY),
             keys=SESSION,
         ),
         Printed(
@@ -371,7 +249,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
                 **DECIDED,
                 "priority": "as asked, or the operation's own",
                 "last_resort": "what is tried when everything looks down",
-                "row": "budget_ms, primary, fallback, when_down",
+                "row": "budget_ms, primary, fallback, when_down, split",
                 "state": "all that the promise was made from",
             },
         ),
@@ -380,17 +258,17 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
         Printed(when="status, start: one object", ask=("mcp", "status"), keys=RUNNING),
         Printed(
             when="fault: one object",
-            ask=("mcp", "fault", "--kind", "latency", "--ms", "5", "--seconds", "5", *_WHY),
+            ask=("mcp", "fault", "--kind", "latency", "--ms", "5", "--seconds", "5", *WHY),
             keys={"fault": "the fault in force, with `ends_in_s`"},
         ),
         Printed(
             when="fault --clear: one object",
-            ask=("mcp", "fault", "--clear", *_WHY),
+            ask=("mcp", "fault", "--clear", *WHY),
             keys={"cleared": "how many were ended"},
         ),
         Printed(
             when="stop, and the status of one that is down: one object",
-            ask=("mcp", "stop", *_WHY),
+            ask=("mcp", "stop", *WHY),
             keys={**STANDIN, "exit": "its exit status"},
         ),
     ),
