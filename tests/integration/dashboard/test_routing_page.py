@@ -140,6 +140,17 @@ def test_an_override_onto_a_path_that_is_off_lists_what_stops_and_asks(
     assert client.post(f"{PAGE}overrides/set/", said | {"confirmed": "true"}).status_code == 302
 
 
+def test_htmx_gets_the_overrides_the_sentence_and_the_words_alone(client_of: ClientOf) -> None:
+    said = form(path="direct_bedrock")
+    answer = client_of("operator").post(f"{PAGE}overrides/set/", said, headers=HTMX)
+    page = answer.content.decode()
+    assert answer.status_code == 200 and "<html" not in page
+    assert page.count('id="overrides"') == page.count('hx-swap-oob="innerHTML:#notice"') == 1
+    assert 'id="routing-head" hx-swap-oob="true"' in page
+    assert "standard is overridden to direct_bedrock until" in page
+    assert "HX-Request" in answer["Vary"]
+
+
 def test_the_effect_is_shown_without_a_change(client_of: ClientOf) -> None:
     client = client_of("operator")
     answer = client.post(f"{PAGE}overrides/set/", form(do="look", reason=""), headers=HTMX)
