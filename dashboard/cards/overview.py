@@ -233,6 +233,9 @@ def request_table(facts: Facts, recent: Recent) -> RequestTable:
     )
 
 
+_AS_RULED = frozenset({Reason.RULE, Reason.SPLIT})
+
+
 def _request_row(
     facts: Facts, recent: Recent, operation: Operation, intended: Path, shown: Flow
 ) -> RequestRow:
@@ -255,7 +258,7 @@ def _request_row(
         reasons=tuple((str(reason), count) for reason, count in flow.reasons.items()),
         total=flow.total,
         synthetic=0 if whole_is_ours else ours.total,
-        is_off=any(reason is not Reason.RULE for reason in flow.reasons),
+        is_off=any(reason not in _AS_RULED for reason in flow.reasons),
     )
 
 

@@ -21,13 +21,16 @@ def encode(whole: Matrix) -> list[dict[str, Any]]:
 
 def decode(rows: Sequence[Mapping[str, Any]], *, version: int) -> Matrix:
     """Return the matrix of `rows`; raises UnknownWord or Invalid, naming the row."""
-    whole = decode_draft(rows, version=version)
+    whole = decode_as_is(rows, version=version)
     matrix.check(whole)
     return whole
 
 
-def decode_draft(rows: Sequence[Mapping[str, Any]], *, version: int) -> Matrix:
-    """Return the matrix of `rows` as far as it goes: it may break rules, never the vocabulary."""
+def decode_as_is(rows: Sequence[Mapping[str, Any]], *, version: int) -> Matrix:
+    """Return the matrix of `rows` as far as it goes: it may break rules, never the vocabulary.
+
+    Drafts are read so, and what was published under the rules of its day.
+    """
     plain: dict[Operation, Row] = {}
     narrowed: dict[tuple[Operation, Priority], Row] = {}
     for kept in rows:

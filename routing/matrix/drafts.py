@@ -124,7 +124,7 @@ def _gone(environment: EnvironmentName, revision: int) -> NotFound | Stale:
 
 
 def _draft(kept: MatrixDraft) -> Draft:
-    matrix = codec.decode_draft(kept.rows, version=kept.base_version + 1)
+    matrix = codec.decode_as_is(kept.rows, version=kept.base_version + 1)
     return Draft(
         environment=EnvironmentName(kept.environment_id),
         base_version=kept.base_version,

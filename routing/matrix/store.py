@@ -12,16 +12,19 @@ from routing.matrix.models import MatrixVersion
 
 
 def read(environment: EnvironmentName) -> Matrix:
-    """Return the matrix in force: the newest version, or the default as version 1."""
+    """Return the matrix in force: the newest version, or the default as version 1.
+
+    It is obeyed as it was published, also where a rule that came later would refuse it.
+    """
     newest = MatrixVersion.objects.filter(environment_id=environment).order_by("-version").first()
-    return DEFAULT if newest is None else codec.decode(newest.rows, version=newest.version)
+    return DEFAULT if newest is None else codec.decode_as_is(newest.rows, version=newest.version)
 
 
 def version(environment: EnvironmentName, number: int) -> Matrix:
     """Return version `number`, in force or not; raises NotFound where there is none."""
     kept = MatrixVersion.objects.filter(environment_id=environment, version=number).first()
     if kept is not None:
-        return codec.decode(kept.rows, version=number)
+        return codec.decode_as_is(kept.rows, version=number)
     if number == DEFAULT.version:
         return DEFAULT
     raise NotFound(

@@ -68,7 +68,7 @@ class Command(base.OperatorCommand):
             )
         if "rows" not in result:
             return super().show(result)
-        whole = codec.decode_draft(result["rows"], version=0)
+        whole = codec.decode_as_is(result["rows"], version=0)
         lines = [f"{name:<32} {summary(row)}" for name, row in named_rows(whole)]
         return "\n".join([*lines, *result.get("problems", ())])
 

@@ -17,6 +17,7 @@ from routing.core.flags import FlagName
 from routing.core.values import Action, EnvironmentName, Operation, Path, Priority
 from routing.matrix import codec, queries, store
 from routing.matrix.drafts import Draft
+from routing.matrix.models import MatrixVersion
 from tests.integration.changes.ground import (
     ADMIN,
     DEV,
@@ -204,6 +205,20 @@ def test_an_old_version_is_made_a_draft_again() -> None:
     assert store.read(STG).row(Operation.STANDARD).split == 0
     with pytest.raises(NotFound, match="has no version 9"):
         begin(version=9)
+
+
+def test_what_was_published_under_other_rules_is_obeyed_and_listed_when_it_is_drafted() -> None:
+    rows = codec.encode(store.read(STG))
+    rows[0]["when_down"] = "fail_closed"
+    MatrixVersion.objects.create(
+        environment_id=STG, version=2, rows=rows, made_at=NOW, made_by="user:x"
+    )
+    queries.refresh()
+    assert queries.current().of(STG).version == 2
+    assert begin().problems == (
+        "The row of emergency fails closed; an emergency is tried to the last. Leave it "
+        "last_resort.",
+    )
 
 
 def test_a_row_is_narrowed_by_priority_and_that_is_taken_back() -> None:

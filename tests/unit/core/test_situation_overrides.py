@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from routing.core import situation
 from routing.core.decision import Override
@@ -13,7 +14,7 @@ from tests.unit.core.test_situation import DIRECT, MCP, NOW, facts
 ENDS_US = int(NOW.timestamp() * 1_000_000) + 1
 
 
-def overridden(path: Path, **health: Health) -> Facts:
+def overridden(path: Path, **health: Any) -> Facts:
     told = facts(**health)
     over = Override(operation=Operation.STANDARD, path=path, ends_us=ENDS_US)
     return replace(told, state=replace(told.state, overrides=(over,)))
