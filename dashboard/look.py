@@ -22,6 +22,8 @@ from routing.flags.queries import Grid
 from routing.fleet import queries as fleet
 from routing.fleet.queries import ProcessRow
 from routing.health import queries as health
+from routing.matrix import queries as matrices
+from routing.matrix.queries import OverrideRow
 
 # What the feed tells of; accounts, roles and tokens are not among it.
 _OBJECTS = (
@@ -101,6 +103,11 @@ class Look:
     def state(self) -> State:
         """Return what is in force."""
         return wiring.situation(self.environment, "")
+
+    @cached_property
+    def overrides(self) -> tuple[OverrideRow, ...]:
+        """Return the overrides that nobody has booked the end of."""
+        return matrices.current().overrides_of(self.environment).rows
 
     @cached_property
     def processes(self) -> tuple[ProcessRow, ...]:

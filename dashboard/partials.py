@@ -94,6 +94,11 @@ PARTIALS: Mapping[str, Partial] = {
         facts=lambda look: {"open_items": told.open_items(look), "environment": look.environment},
         hears=_IN_FORCE,
     ),
+    "matrix_table": Partial(
+        template="dashboard/_matrix_table.html",
+        facts=lambda look: {"matrix": told.matrix_table(look)},
+        hears=frozenset({"flags", "matrix", "health"}),
+    ),
     "rollback_targets": Partial(
         template="dashboard/_rollback_targets.html",
         facts=lambda look: {"targets": told.rollback_targets(look), "now": look.now},

@@ -179,7 +179,15 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
     ]
     version = look.grid.versions.get(place, 0)
     behind = [p.name for p in look.processes if p.versions.get(f"flags:{place}", 0) < version]
-    return cards.open_items(differing=differing, laggards=behind, environment=place)
+    held = [row for row in look.overrides if row.holds(look.now)]
+    return cards.open_items(
+        differing=differing, laggards=behind, overrides=held, environment=place
+    )
+
+
+def matrix_table(look: Look) -> cards.MatrixTable:
+    """Return the matrix in force with where each row sends requests now."""
+    return cards.matrix_table(look.environment, look.state, look.now)
 
 
 def rollback_run(look: Look) -> cards.RollbackRun | None:

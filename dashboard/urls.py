@@ -7,7 +7,17 @@ from typing import Any, cast
 from django.urls import URLPattern, path, register_converter
 
 from dashboard import consumers
-from dashboard.views import actions, deployments, operations, overview, pages, rollback, support
+from dashboard.views import (
+    actions,
+    deployments,
+    drafts,
+    operations,
+    overview,
+    pages,
+    rollback,
+    routes,
+    support,
+)
 from routing.core.flags import FlagName
 from routing.core.values import EnvironmentName
 
@@ -60,6 +70,27 @@ urlpatterns: list[URLPattern] = [
     path("e/<environment:environment>/", overview.page, name="overview"),
     path("e/<environment:environment>/flags/", pages.flags, name="flags"),
     path("e/<environment:environment>/flags/<flag:name>/set/", actions.set_flag, name="flag-set"),
+    path("e/<environment:environment>/routing/", routes.page, name="routing"),
+    path("e/<environment:environment>/routing/explain/", routes.explain, name="routing-explain"),
+    path(
+        "e/<environment:environment>/routing/overrides/set/",
+        routes.set_override,
+        name="override-set",
+    ),
+    path(
+        "e/<environment:environment>/routing/overrides/<int:number>/end/",
+        routes.end_override,
+        name="override-end",
+    ),
+    path("e/<environment:environment>/routing/draft/", drafts.page, name="draft"),
+    path("e/<environment:environment>/routing/draft/begin/", drafts.begin, name="draft-begin"),
+    path("e/<environment:environment>/routing/draft/save/", drafts.save, name="draft-save"),
+    path(
+        "e/<environment:environment>/routing/draft/discard/", drafts.discard, name="draft-discard"
+    ),
+    path(
+        "e/<environment:environment>/routing/draft/publish/", drafts.publish, name="draft-publish"
+    ),
     path("e/<environment:environment>/deployments/", deployments.page, name="deployments"),
     path(
         "e/<environment:environment>/deployments/import/",

@@ -6,19 +6,19 @@ stream       announcements, after the commit
 access       people, roles per environment, tokens, sign-in
 fleet        environments, processes, leases
 flags        Waffle's rows held neutral, the state per environment, the snapshot
-matrix       versions of the decision matrix, the one in force in memory
+matrix       versions of the decision matrix, its draft, overrides; those in force in memory
 compliance   personal data, residency, the gate before every path
 paths        one client each: DirectBedrockClient, MCPRouter; the keeper of the local stand-ins
 breakers     circuits of this process around core.circuit
 cache        answers given before: in memory, in Redis, sealed
-decisions    the decision stream: segment, group commit, shipper, verification
+decisions    the decision stream: segment, group commit, shipper, verification, replay
 health       what was measured, as stored and in memory
 router       IntelligentRouter; recall answers from the cache, attempts carries its calls out,
              flow an answer in pieces
 monitor      HybridHealthMonitor: probe and judge
 runs         our own client of the machine door, under a token that dies with the run
 synthetic    labelled traffic through that door
-changes      flags and matrix as use cases: judged, compared and set, booked, announced
+changes      flags, matrix, drafts and overrides as use cases: judged, booked, announced
 support      BedrockSupportManager: the mode behind its flag, the infrastructure audit
 deployments  documents, the step ledger, pipeline and checks, rollback
 conf, loops, engine, wiring   settings, background loops, one server's parts, all put together

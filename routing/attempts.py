@@ -43,8 +43,8 @@ RETRY_PAUSE_MS = 150  # the longest, full jitter
 class Ask:
     """A request as a door cleaned it. `pinned` only from a run token.
 
-    `subject` chooses the caller's share of a percentage flag, the tenant where it is empty;
-    `fresh` asks for an answer that was not given before.
+    `subject` chooses the caller's share of a percentage flag or a split, the tenant where it is
+    empty; `fresh` asks for an answer that was not given before.
     """
 
     caller: record.Caller

@@ -21,6 +21,7 @@ from routing.audit import ledger
 from routing.breakers.board import Board, Key
 from routing.cache.shared import Shared
 from routing.cache.store import ResponseCache
+from routing.changes import override
 from routing.compliance import gate, residency
 from routing.compliance.residency import Residence
 from routing.core.decision import State
@@ -65,7 +66,6 @@ class Engine:
         situation: Callable[[EnvironmentName, str], State],
         refresh: Callable[[], None],
         versions: Callable[[], dict[str, int]],
-        epoch: Callable[[EnvironmentName], str],
         shared: Shared | None,
     ) -> None:
         self.name = socket.gethostname().split(".")[0][:40]
@@ -110,7 +110,6 @@ class Engine:
             clock=clock,
             policy=gate.Policy(),
             cache=self.cache,
-            epoch=epoch,
             listeners=(self.monitor.take,),
         )
 
@@ -128,6 +127,11 @@ class Engine:
         client = self.roster.client(environment, path)
         target = client.target if client else ""
         return self.board.state(Key(environment=environment, path=path, target=target))
+
+    def settings_version(self, environment: EnvironmentName) -> int:
+        """Return the version of the path settings that this process runs, 0 before it has any."""
+        row = self.roster.row(environment)
+        return row.version if row else 0
 
     def residence(self, environment: EnvironmentName, path: Path) -> Residence:
         """Judge where the actual client of `path` would send data."""
@@ -262,6 +266,8 @@ class Engine:
         async with loops.hand("snapshots") as hand:
             while True:
                 await self._look_again()
+                if matrices.current().has_expired(self.clock()):
+                    await hand.try_to(override.expire, self.clock())
                 latest = await hand.try_to(_data_version)
                 if latest is not None and (latest != seen or not self.settings.sqlite):
                     rows = await hand.try_to(self._read_what_changed)

@@ -13,7 +13,7 @@ from routing.deployments.models import (
 from routing.flags.models import Flag, FlagSet, FlagState, Sample, Switch
 from routing.fleet.models import Environment, LoopLease, Process
 from routing.health.models import HealthMinute, PathHealth
-from routing.matrix.models import MatrixVersion
+from routing.matrix.models import MatrixDraft, MatrixVersion, Override
 from routing.support.models import AuditRun, Finding, SupportSession
 
 __all__ = [
@@ -32,8 +32,10 @@ __all__ = [
     "FlagState",
     "HealthMinute",
     "LoopLease",
+    "MatrixDraft",
     "MatrixVersion",
     "Operation",
+    "Override",
     "PathHealth",
     "Process",
     "Release",

@@ -13,15 +13,14 @@ from contextlib import nullcontext
 from routing.attempts import LEAST_S, Attempts, Run
 from routing.cache.store import ResponseCache
 from routing.core import caching
+from routing.core.decision import State
 from routing.core.flags import FlagName
 from routing.core.values import EnvironmentName, Path
 from routing.paths.base import Answer, PathClient
 
-Epoch = Callable[[EnvironmentName], str]
-
 
 class Recall:
-    """One instance a process. `epoch` names what is in force; its change forgets everything."""
+    """One instance a process. What is in force is part of each key: a change forgets all."""
 
     def __init__(
         self,
@@ -29,12 +28,10 @@ class Recall:
         attempts: Attempts,
         cache: ResponseCache,
         client: Callable[[EnvironmentName, Path], PathClient | None],
-        epoch: Epoch,
     ) -> None:
         self._attempts = attempts
         self._cache = cache
         self._client = client
-        self._epoch = epoch
 
     async def carry_out(self, run: Run) -> None:
         """Give `run` its answer: a kept one, that of an equal question under way, or a new one.
@@ -76,7 +73,7 @@ class Recall:
         return caching.key(
             (
                 str(ask.caller.environment),
-                self._epoch(ask.caller.environment),
+                _in_force(run.state),
                 ask.caller.tenant,
                 ask.subject,
                 str(ask.operation),
@@ -88,6 +85,11 @@ class Recall:
                 *run.verdict.texts,
             )
         )
+
+
+def _in_force(state: State) -> str:
+    seen = state.versions
+    return f"{state.matrix.version}.{seen.flags}.{seen.overrides}.{seen.settings}"
 
 
 def repeat(run: Run, kept: bytes) -> None:

@@ -30,13 +30,14 @@ from routing.core.decision import (
     decide,
 )
 from routing.core.errors import Unavailable
+from routing.core.rollout import split_bucket
 from routing.core.telling import Told
 from routing.core.values import EnvironmentName, Failure, Operation, Path, Reason, StreamEnd
 from routing.decisions import record
 from routing.decisions.log import DecisionLog
 from routing.flow import Flow, Left, Limits, Opening, Outlet
 from routing.paths.base import Answer, PathClient
-from routing.recall import Epoch, Recall
+from routing.recall import Recall
 
 __all__ = ["LARGE", "Ask", "IntelligentRouter", "Routed", "new_id"]
 
@@ -87,7 +88,6 @@ class IntelligentRouter:
         clock: Callable[[], datetime],
         policy: gate.Policy,
         cache: ResponseCache | None = None,
-        epoch: Epoch = lambda _: "",
         listeners: Sequence[Callable[[Routed, datetime], None]] = (),
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
@@ -99,7 +99,7 @@ class IntelligentRouter:
         self._limits = limits
         self._attempts = Attempts(client=client, board=board)
         self._recall = Recall(
-            attempts=self._attempts, cache=cache or ResponseCache(), client=client, epoch=epoch
+            attempts=self._attempts, cache=cache or ResponseCache(), client=client
         )
 
     def explain(self, ask: Ask) -> tuple[Decision, State]:
@@ -172,9 +172,7 @@ class IntelligentRouter:
         )
 
     def _state(self, ask: Ask) -> State:
-        tenant = ask.caller.tenant
-        subject = f"{tenant}/{ask.subject}" if ask.subject else tenant
-        return self._situation(ask.caller.environment, subject)
+        return self._situation(ask.caller.environment, _subject(ask))
 
     async def _open(self, run: Run, path: Path | None) -> Opening:
         """Book that an answer begins; raises Unavailable as the end's record would.
@@ -290,6 +288,11 @@ def new_id(now: datetime) -> str:
     return f"d{int(now.timestamp() * 1000):012x}{secrets.token_hex(8)}"
 
 
+def _subject(ask: Ask) -> str:
+    tenant = ask.caller.tenant
+    return f"{tenant}/{ask.subject}" if ask.subject else tenant
+
+
 def _request(ask: Ask, state: State, refusal: str, now: datetime) -> Request:
     row = state.matrix.row(ask.operation, ask.priority)
     return Request(
@@ -299,6 +302,8 @@ def _request(ask: Ask, state: State, refusal: str, now: datetime) -> Request:
         pinned=ask.pinned,
         mcp_can_say_it=ask.mcp_can_say_it,
         refusal=refusal,
+        bucket=split_bucket(ask.caller.environment, ask.operation, _subject(ask)),
+        chosen=ask.priority is not None,
     )
 
 

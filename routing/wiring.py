@@ -17,11 +17,12 @@ from routing.audit import guards
 from routing.cache.shared import Shared
 from routing.changes import first_run as ground
 from routing.core import matrix, vocabulary
-from routing.core.decision import PathFacts, State
-from routing.core.errors import Broken
+from routing.core.decision import Decision, PathFacts, State, Versions
+from routing.core.errors import Broken, Unavailable
 from routing.core.flags import FlagName
 from routing.core.rights import Actor
-from routing.core.values import EnvironmentName, Health, Path, Role
+from routing.core.values import EnvironmentName, Health, Operation, Path, Priority, Role
+from routing.decisions.record import Caller
 from routing.deployments import first, history
 from routing.engine import Engine
 from routing.flags import snapshot as flags
@@ -29,6 +30,8 @@ from routing.health import queries as judgements
 from routing.health import snapshot as health
 from routing.loops import Loop
 from routing.matrix import queries as matrices
+from routing.paths.base import Message
+from routing.router import Ask
 
 _engine: Engine | None = None
 _starter: Actor | None = None  # who ran `serve`; the first deployment is theirs
@@ -89,14 +92,10 @@ def refresh() -> None:
 def versions() -> dict[str, int]:
     """Return what this process runs: each snapshot's version by name."""
     seen = {f"flags:{e}": state.version for e, state in flags.current().environments.items()}
-    seen |= {f"matrix:{e}": matrices.current().of(e).version for e in conf.current().environments}
+    served, kept = conf.current().environments, matrices.current()
+    seen |= {f"matrix:{e}": kept.of(e).version for e in served}
+    seen |= {f"overrides:{e}": kept.overrides_of(e).version for e in served}
     return seen | {"tokens": tokens.current().version}
-
-
-def epoch(environment: EnvironmentName) -> str:
-    """Return what answers are kept for: each change of flags or matrix forgets them all."""
-    mine = flags.current().environments[environment].version
-    return f"{mine}.{matrices.current().of(environment).version}"
 
 
 def find_token(secret: str, at: datetime) -> TokenFacts | None:
@@ -131,11 +130,40 @@ def path_health(environment: EnvironmentName) -> Mapping[Path, Health]:
 def situation(environment: EnvironmentName, subject: str) -> State:
     """Return what is in force in `environment` now, from memory alone."""
     found = path_health(environment)
+    kept, switched = matrices.current(), flags.current()
+    overrides = kept.overrides_of(environment)
     return State(
-        matrix=matrices.current().of(environment),
-        flags=flags.current().evaluate(environment, subject),
+        matrix=kept.of(environment),
+        flags=switched.evaluate(environment, subject),
         paths={path: _facts(environment, path, found[path]) for path in Path},
+        overrides=overrides.words,
+        versions=Versions(
+            flags=switched.environments[environment].version,
+            overrides=overrides.version,
+            settings=_engine.settings_version(environment) if _engine else 0,
+        ),
     )
+
+
+def explain(
+    environment: EnvironmentName,
+    operation: Operation,
+    *,
+    priority: Priority | None = None,
+    subject: str = "",
+    prompt: str = "",
+) -> tuple[Decision, State]:
+    """Return what the router of this process would promise now; nothing is called or booked.
+
+    `subject` is a tenant, or a tenant and its subject after a slash. Raises Unavailable in a
+    process that routes nothing.
+    """
+    if _engine is None:
+        raise Unavailable("This process routes nothing; ask a running server.", retry_after_s=1)
+    caller = Caller(environment=environment, token="", tenant=subject)
+    words = (Message(role="user", text=prompt),)
+    asked = Ask(caller=caller, operation=operation, messages=words, priority=priority)
+    return _engine.router.explain(asked)
 
 
 def _facts(environment: EnvironmentName, path: Path, found: Health) -> PathFacts:
@@ -170,7 +198,6 @@ async def start() -> Sequence[tuple[str, Loop]]:
         situation=situation,
         refresh=refresh,
         versions=versions,
-        epoch=epoch,
         shared=Shared.at(settings.REDIS_URL, settings.SECRET_KEY) if settings.REDIS_URL else None,
     )
     stream.bind(_engine.loop)

@@ -31,7 +31,8 @@ from dashboard.cards.rollback import (
     rollback_run,
     rollback_targets,
 )
-from dashboard.cards.wording import LONGEST_VALUE, absolute, ago, diff, flag_text
+from dashboard.cards.routes import MatrixTable, matrix_table
+from dashboard.cards.wording import LONGEST_VALUE, absolute, ago, diff, flag_text, left
 
 __all__ = [
     "DEEDS",
@@ -42,6 +43,7 @@ __all__ = [
     "FlagCell",
     "FlagsGrid",
     "Lane",
+    "MatrixTable",
     "OpenItem",
     "RequestTable",
     "Review",
@@ -59,6 +61,8 @@ __all__ = [
     "flags_grid",
     "flags_summary",
     "last_changed",
+    "left",
+    "matrix_table",
     "mcp_lane",
     "open_items",
     "pretty",

@@ -32,6 +32,13 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     Action.FLAG_CREATE: ("laid the flags of", "tried to lay the flags of"),
     Action.FLAG_CHANGE: ("changed", "tried to change"),
     Action.MATRIX_CHANGE: ("changed the matrix of", "tried to change the matrix of"),
+    Action.DRAFT_SAVE: ("drafted the matrix of", "tried to draft the matrix of"),
+    Action.DRAFT_DISCARD: (
+        "discarded the draft of the matrix of",
+        "tried to discard the draft of the matrix of",
+    ),
+    Action.OVERRIDE_SET: ("set an override for", "tried to set an override for"),
+    Action.OVERRIDE_END: ("ended the override for", "tried to end the override for"),
     Action.DENIALS_SUPPRESSED: ("was refused too often to book each time",) * 2,
     Action.ROUTE_ASK: ("asked to route", "tried to route"),
     Action.REPORT_READ: ("read the report of", "tried to read the report of"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from dashboard.cards.audit import audit_line
 from dashboard.cards.lanes import LATELY, LATELY_WORDS, SIDE
@@ -16,9 +16,10 @@ from routing.core.flags import FlagName
 from routing.core.situation import Facts, Lever
 from routing.core.values import Action, Health, Operation, Outcome, Path, Reason
 from routing.decisions.queries import Flow, Recent
+from routing.matrix.queries import OverrideRow
 
 SHOWN = 7
-_ORDINARY = frozenset({Reason.RULE, Reason.CACHE_HIT})
+_ORDINARY = frozenset({Reason.RULE, Reason.SPLIT, Reason.CACHE_HIT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,10 +304,21 @@ def _request_row(
 
 
 def open_items(
-    *, differing: Sequence[str], laggards: Sequence[str], environment: str
+    *,
+    differing: Sequence[str],
+    laggards: Sequence[str],
+    environment: str,
+    overrides: Sequence[OverrideRow] = (),
 ) -> tuple[OpenItem, ...]:
-    """Return what waits for a person: flags off their declaration, processes behind."""
-    found = []
+    """Return what waits for a person: overrides, flags off their declaration, processes behind."""
+    found = [
+        OpenItem(
+            text=f"{row.operation} is overridden to {row.path} until "
+            f"{row.ends_at.astimezone(UTC):%H:%M} UTC.",
+            route="routing",
+        )
+        for row in overrides
+    ]
     if differing:
         verb = "differs" if len(differing) == 1 else "differ"
         own = "its" if len(differing) == 1 else "their"

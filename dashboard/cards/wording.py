@@ -21,6 +21,17 @@ def ago(at: datetime, now: datetime) -> str:
     return f"{seconds} s ago"
 
 
+def left(at: datetime, now: datetime) -> str:
+    """Return how long it is from `now` to `at`, in words; `over` once it has come."""
+    seconds = int((at - now).total_seconds())
+    if seconds <= 0:
+        return "over"
+    hours, minutes = divmod(-(-seconds // 60), 60)
+    if seconds < 60:
+        return f"{seconds} s left"
+    return f"{hours} h {minutes} min left" if hours else f"{minutes} min left"
+
+
 def absolute(at: datetime) -> str:
     """Return the time to the second with its zone."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

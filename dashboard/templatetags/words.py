@@ -71,6 +71,18 @@ def ago(at: datetime, now: datetime) -> SafeString:
     )
 
 
+@register.simple_tag
+def left(at: datetime, now: datetime) -> SafeString:
+    """Write how long it is until `at` in words that go on counting down."""
+    utc = at.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{}" data-left>{}</time>',
+        f"{utc:%Y-%m-%dT%H:%M:%S}Z",
+        cards.absolute(at),
+        cards.left(at, now),
+    )
+
+
 @register.filter
 def ticked(text: str) -> SafeString:
     """Write what stands between backticks as code; everything is escaped."""

@@ -94,6 +94,7 @@ def explained(ask: Ask, decision: Decision, state: State) -> Reply:
                 "primary": str(row.primary),
                 "fallback": str(row.fallback) if row.fallback else None,
                 "when_down": str(row.when_down),
+                "split": row.split,
             },
             "state": _state(state),
         },
@@ -103,6 +104,9 @@ def explained(ask: Ask, decision: Decision, state: State) -> Reply:
 def _state(state: State) -> dict[str, Any]:
     return {
         "matrix_version": state.matrix.version,
+        "flags_version": state.versions.flags,
+        "overrides_version": state.versions.overrides,
+        "settings_version": state.versions.settings,
         "kill": str(state.kill) if state.kill else None,
         "flags": {str(flag): on for flag, on in state.flags.items()},
         "overrides": [

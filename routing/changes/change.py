@@ -10,7 +10,7 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
-from routing.changes import consent, reasons
+from routing.changes import consent, reasons, standing
 from routing.core import guards, rights
 from routing.core.chain import Json
 from routing.core.errors import Invalid, NotFound
@@ -20,7 +20,6 @@ from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Health, Path
 from routing.flags import snapshot, store
 from routing.flags.snapshot import State
-from routing.matrix import store as matrices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +91,7 @@ def apply(
             store.lock(environment)
             states = store.read(environment)
             pending = _pending(wanted, states)
-            judgement = _judge(environment, states, pending, health, cause)
+            judgement = _judge(environment, states, pending, health, cause, now=now)
             consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
             applied = _write(
                 by=by,
@@ -136,7 +135,7 @@ def preview(
         reasons.check(reason, environment)
     wanted = _checked(sets)
     states = store.read(environment)
-    return _judge(environment, states, _pending(wanted, states), health, cause)
+    return _judge(environment, states, _pending(wanted, states), health, cause, now=now)
 
 
 def _object_type(sets: Sequence[SetFlag]) -> str:
@@ -201,17 +200,24 @@ def _judge(
     pending: Sequence[SetFlag],
     health: Mapping[Path, Health],
     cause: Cause | None,
+    *,
+    now: datetime,
 ) -> Judgement:
     declared = snapshot.declared(environment).states
     before = {flag: states.get(flag, declared[flag]).share for flag in FlagName}
     wanted = {item.flag: item.percentage if item.on else 0 for item in pending}
-    return guards.judge_shares(
-        environment=environment,
-        before=before,
-        after=before | wanted,
-        matrix=matrices.read(environment),
-        health=health,
-        cause=cause,
+    return guards.worst(
+        [
+            guards.judge_shares(
+                environment=environment,
+                before=before,
+                after=before | wanted,
+                matrix=matrix,
+                health=health,
+                cause=cause,
+            )
+            for matrix in standing.matrices(environment, now)
+        ]
     )
 
 

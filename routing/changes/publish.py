@@ -10,9 +10,8 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
-from routing.changes import consent, reasons
+from routing.changes import consent, reasons, standing
 from routing.core import guards, matrix, rights
-from routing.core.flags import FlagName
 from routing.core.matrix import Matrix
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName
@@ -62,7 +61,9 @@ def apply(
                 first()
             flags.lock(environment)
             inforce = store.read(environment)
-            judgement = guards.judge_matrix(flags=_flags(environment), before=inforce, after=whole)
+            judgement = guards.judge_matrix(
+                flags=standing.flags_for_everyone(environment), before=inforce, after=whole
+            )
             consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
             fresh = store.publish(
                 environment=environment,
@@ -70,6 +71,7 @@ def apply(
                 matrix=whole,
                 by=by.id,
                 now=now,
+                reason=why,
             )
             done = Published(
                 entry_seq=_book(
@@ -112,9 +114,3 @@ def _book(
     transaction.on_commit(queries.refresh, robust=True)
     stream.announce("matrix", environment)
     return entry.seq
-
-
-def _flags(environment: EnvironmentName) -> dict[FlagName, bool]:
-    """Return the flags as they hold for everyone: on for a share counts as off."""
-    states = flags.read(environment)
-    return {name: name in states and states[name].share == 100 for name in FlagName}

@@ -9,10 +9,9 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
-from routing.changes import consent, reasons
+from routing.changes import consent, reasons, standing
 from routing.core import guards, matrix, rights
 from routing.core.errors import Invalid
-from routing.core.flags import FlagName
 from routing.core.matrix import Matrix, Row
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Operation, Path
@@ -92,13 +91,16 @@ def _publish(
     inforce = store.read(environment)
     wanted = _with(inforce, route)
     before, after = inforce.rows[route.operation], wanted.rows[route.operation]
-    judgement = guards.judge_matrix(flags=_flags(environment), before=inforce, after=wanted)
+    judgement = guards.judge_matrix(
+        flags=standing.flags_for_everyone(environment), before=inforce, after=wanted
+    )
     fresh = store.publish(
         environment=environment,
         base_version=route.base_version,
         matrix=wanted,
         by=by.id,
         now=now,
+        reason=why,
     )
     if before == after:
         raise Invalid(f"Nothing to change: {route.operation} already goes that way.")
@@ -126,16 +128,12 @@ def _with(inforce: Matrix, route: SetRoute) -> Matrix:
     def sent(row: Row) -> Row:
         if row.operation is not route.operation:
             return row
-        return replace(row, primary=route.primary, fallback=route.fallback)
+        # Whoever turns a row means everybody: a share of it would stay behind.
+        split = row.split if route.primary is row.primary else 0
+        return replace(row, primary=route.primary, fallback=route.fallback, split=split)
 
     rows = {key: sent(row) for key, row in inforce.rows.items()}
     narrowed = {key: sent(row) for key, row in inforce.narrowed.items()}
     wanted = Matrix(version=inforce.version + 1, rows=rows, narrowed=narrowed)
     matrix.check(wanted)
     return wanted
-
-
-def _flags(environment: EnvironmentName) -> dict[FlagName, bool]:
-    """Return the flags as they hold for everyone: on for a share counts as off."""
-    states = flags.read(environment)
-    return {name: name in states and states[name].share == 100 for name in FlagName}

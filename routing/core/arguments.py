@@ -1,8 +1,9 @@
 """Every argument of `decide` in compact form, so that a decision can be replayed, not guessed.
 
 `pack` keeps the one matrix row that was asked; `unpack` gives arguments for which `decide`
-answers the same. The order of the flags and paths is part of the form, so it is spelled out here
-and carries a version.
+answers the same. Of the subject it keeps the bucket alone, which names nobody. The order of the
+flags and paths is part of the form, so it is spelled out here and carries a version; form 1, from
+before there were splits, can still be read.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from routing.core.flags import FlagName
 from routing.core.matrix import Matrix, Row
 from routing.core.values import Breaker, Health, Operation, Path, Priority, WhenDown
 
-FORM = 1
+FORM = 2
+_READ = frozenset({1, FORM})
 _FLAGS: Sequence[FlagName] = (
     FlagName.INTELLIGENT_ROUTING,
     FlagName.DIRECT_FALLBACK,
@@ -36,6 +38,8 @@ def pack(request: Request, state: State) -> dict[str, Any]:
     return {
         "form": FORM,
         "priority": str(request.priority),
+        "chosen": request.chosen,
+        "bucket": request.bucket,
         "now_us": request.now_us,
         "pinned": _text(request.pinned),
         "mcp_can": request.mcp_can_say_it,
@@ -48,6 +52,7 @@ def pack(request: Request, state: State) -> dict[str, Any]:
             str(row.primary),
             _text(row.fallback),
             str(row.when_down),
+            row.split,
         ],
         "flags": "".join("1" if state.flags[f] else "0" for f in _FLAGS),
         "kill": _text(state.kill),
@@ -58,12 +63,16 @@ def pack(request: Request, state: State) -> dict[str, Any]:
 
 def unpack(packed: Mapping[str, Any]) -> tuple[Request, State]:
     """Return the arguments that `pack` kept; raises Invalid for a form of another version."""
-    if packed.get("form") != FORM:
+    if packed.get("form") not in _READ:
         raise Invalid(f"These arguments have form {packed.get('form')!r}; this code reads {FORM}.")
     row = _row(packed["row"])
+    priority = Priority(packed["priority"])
     request = Request(
         operation=row.operation,
-        priority=Priority(packed["priority"]),
+        priority=priority,
+        # Form 1 does not tell whether the caller named it; the row's own was most likely meant.
+        chosen=packed.get("chosen", priority is not row.default_priority),
+        bucket=packed.get("bucket"),
         now_us=packed["now_us"],
         pinned=Path(packed["pinned"]) if packed["pinned"] else None,
         mcp_can_say_it=packed["mcp_can"],
@@ -87,7 +96,7 @@ def _text(word: object | None) -> str | None:
 
 
 def _row(kept: Sequence[Any]) -> Row:
-    operation, priority, budget_ms, primary, fallback, when_down = kept
+    operation, priority, budget_ms, primary, fallback, when_down, *split = kept
     return Row(
         operation=Operation(operation),
         default_priority=Priority(priority),
@@ -95,6 +104,7 @@ def _row(kept: Sequence[Any]) -> Row:
         primary=Path(primary),
         fallback=Path(fallback) if fallback else None,
         when_down=WhenDown(when_down),
+        split=split[0] if split else 0,
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from routing.core.flags import FlagName
-from routing.core.matrix import Matrix, Row
+from routing.core.matrix import OTHER, Matrix, Row
 from routing.core.values import (
     Breaker,
     Failure,
@@ -59,6 +59,8 @@ class Request:
 
     `pinned` is set by a run token only. `mcp_can_say_it` is False for images, tool use or several
     choices. `refusal` names the compliance rule that the request breaks, empty for none.
+    `bucket` (0 to 99) is the subject's place in a split, None where it is not known; `chosen`
+    says that the caller named the priority.
     """
 
     operation: Operation
@@ -67,6 +69,17 @@ class Request:
     pinned: Path | None = None
     mcp_can_say_it: bool = True
     refusal: str = ""
+    bucket: int | None = None
+    chosen: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """Of what else the state was made: kept with the decision, never asked by it."""
+
+    flags: int = 0
+    overrides: int = 0
+    settings: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +91,7 @@ class State:
     paths: Mapping[Path, PathFacts]
     kill: Kill | None = None
     overrides: Sequence[Override] = ()
+    versions: Versions = Versions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,13 +162,15 @@ _PROVIDER_FLAG: Mapping[Path, FlagName] = {
     Path.DIRECT_BEDROCK: FlagName.BEDROCK_PROVIDER,
     Path.MCP: FlagName.MCP_INTEGRATION,
 }
-_OTHER: Mapping[Path, Path] = {Path.DIRECT_BEDROCK: Path.MCP, Path.MCP: Path.DIRECT_BEDROCK}
+# A decision is made for every request; these are made once.
+_CANDIDATES: Mapping[Path, Mapping[Skip | None, Candidate]] = {
+    path: {skip: Candidate(path=path, skip=skip) for skip in (None, *Skip)} for path in Path
+}
 
 
 def decide(request: Request, state: State) -> Decision:
     """Return where `request` goes under `state`; total over its arguments, never raises."""
     row = state.matrix.row(request.operation, request.priority)
-    order: tuple[Path, ...]
     order, because = _order(request, state, row)
     intended = order[0]
     facts = state.paths[intended]
@@ -163,21 +179,20 @@ def decide(request: Request, state: State) -> Decision:
         # Refused, never "fixed" by moving on: no other path is thought of.
         order = () if request.refusal else (intended,)
     candidates = tuple(
-        Candidate(path=path, skip=_skip(path, position, request, state))
-        for position, path in enumerate(order)
+        [_CANDIDATES[path][_skip(path, path is intended, request, state)] for path in order]
     )
     resort = _resort(candidates, row)
     if request.refusal or breach:
-        reason = Reason.REFUSED_COMPLIANCE
-    else:
-        reason = _reason(candidates, row, because, resort)
+        because = Reason.REFUSED_COMPLIANCE
+    elif candidates[0].skip is not None:
+        because = _reason(candidates, row, resort)
     return Decision(
         row=row,
         matrix_path=row.primary,
         intended=intended,
         candidates=candidates,
         last_resort=resort,
-        reason=reason,
+        reason=because,
     )
 
 
@@ -192,30 +207,43 @@ def _order(request: Request, state: State, row: Row) -> tuple[tuple[Path, ...], 
         return (request.pinned,), Reason.OVERRIDE
     for override in state.overrides:
         if override.operation is request.operation and override.ends_us > request.now_us:
-            return _from(override.path, row), Reason.OVERRIDE
+            return row.begun_on(override.path), Reason.OVERRIDE
+    if row.takes_other(request.bucket):
+        return row.begun_on(OTHER[row.primary]), Reason.SPLIT
     return row.order(), Reason.RULE
 
 
-def _from(path: Path, row: Row) -> tuple[Path, ...]:
-    """An override moves the start; what has no fallback in the matrix gets none from it."""
-    return (path,) if row.fallback is None else (path, _OTHER[path])
-
-
-def _skip(path: Path, position: int, request: Request, state: State) -> Skip | None:
+def _skip(path: Path, first: bool, request: Request, state: State) -> Skip | None:
+    """Return why `path` is passed over: the gravest reason alone, None for none."""
     facts = state.paths[path]
-    gated = position > 0 and path is Path.DIRECT_BEDROCK
-    checks = (
-        (not facts.configured, Skip.NOT_CONFIGURED),
-        (not facts.region_allowed, Skip.NOT_ALLOWED_REGION),
-        (not state.flags[_PROVIDER_FLAG[path]], Skip.FLAG_OFF),
-        (gated and not state.flags[FlagName.DIRECT_FALLBACK], Skip.FLAG_OFF),
-        (state.kill is Kill.STOP or facts.breaker is Breaker.FORCED_OPEN, Skip.FORCED_OPEN),
-        (path is Path.MCP and not request.mcp_can_say_it, Skip.UNSUPPORTED),
-        (facts.health is Health.MAINTENANCE, Skip.MAINTENANCE),
-        (facts.breaker is Breaker.OPEN, Skip.BREAKER_OPEN),
-        (facts.health is Health.UNHEALTHY, Skip.UNHEALTHY),
-    )
-    return next((skip for applies, skip in checks if applies), None)
+    if not facts.configured:
+        return Skip.NOT_CONFIGURED
+    if not facts.region_allowed:
+        return Skip.NOT_ALLOWED_REGION
+    if not state.flags[_PROVIDER_FLAG[path]]:
+        return Skip.FLAG_OFF
+    if path is Path.MCP:
+        return _shut(facts, state) or _unsaid(request) or _ails(facts)
+    if not first and not state.flags[FlagName.DIRECT_FALLBACK]:
+        return Skip.FLAG_OFF
+    return _shut(facts, state) or _ails(facts)
+
+
+def _shut(facts: PathFacts, state: State) -> Skip | None:
+    shut = facts.breaker is Breaker.FORCED_OPEN or state.kill is Kill.STOP
+    return Skip.FORCED_OPEN if shut else None
+
+
+def _unsaid(request: Request) -> Skip | None:
+    return None if request.mcp_can_say_it else Skip.UNSUPPORTED
+
+
+def _ails(facts: PathFacts) -> Skip | None:
+    if facts.health is Health.MAINTENANCE:
+        return Skip.MAINTENANCE
+    if facts.breaker is Breaker.OPEN:
+        return Skip.BREAKER_OPEN
+    return Skip.UNHEALTHY if facts.health is Health.UNHEALTHY else None
 
 
 def _resort(candidates: tuple[Candidate, ...], row: Row) -> tuple[Path, ...]:
@@ -226,16 +254,13 @@ def _resort(candidates: tuple[Candidate, ...], row: Row) -> tuple[Path, ...]:
         forgiven = _LOOKS_DOWN
     else:
         return ()
-    return tuple(c.path for c in candidates if c.skip in forgiven)
+    return tuple([c.path for c in candidates if c.skip in forgiven])
 
 
-def _reason(
-    candidates: tuple[Candidate, ...], row: Row, because: Reason, resort: tuple[Path, ...]
-) -> Reason:
+def _reason(candidates: tuple[Candidate, ...], row: Row, resort: tuple[Path, ...]) -> Reason:
+    """Return why a request does not get its first candidate."""
     why = candidates[0].skip
-    if why is None:
-        return because
-    if any(c.skip is None for c in candidates):
+    if why is not None and any(c.skip is None for c in candidates):
         return _MOVED_BECAUSE[why]
     if not resort:
         return Reason.NO_PATH

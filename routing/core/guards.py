@@ -7,7 +7,7 @@ nobody is kept from an unrelated change, or from a step back to health, by what 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,12 +53,14 @@ NO_GUARD, NO_PATH_LEFT, MCP_ONLY_UNPROVEN, MONITORING_NEEDS_END = (
     "mcp_only_unproven",
     "monitoring_needs_end",
 )
-EMERGENCY_PATH, OPERATION_PATH, MONITORING_OFF, PATH_OFF_FOR_CAUSE = (
+EMERGENCY_PATH, OPERATION_PATH, MONITORING_OFF, PATH_OFF_FOR_CAUSE, PATH_NOT_FIT = (
     "emergency_loses_path",
     "operation_loses_path",
     "monitoring_off",
     "path_off_for_cause",
+    "path_not_fit",
 )
+_NOT_FIT = frozenset({Health.UNHEALTHY, Health.MAINTENANCE, Health.NOT_CONFIGURED})
 _JUDGED = frozenset(
     {
         FlagName.INTELLIGENT_ROUTING,
@@ -80,12 +82,30 @@ def usable_paths(
 ) -> tuple[Path, ...]:
     """Return the paths that flags and matrix leave `operation`, in order, whatever their health.
 
-    Without `priority` the operation's default one counts.
+    Without `priority` the operation's default one counts. Of a split row they are those of the
+    subjects that stay.
     """
     if flags[FlagName.INTELLIGENT_ROUTING]:
-        order = matrix.row(operation, priority).order()
-    else:
-        order = (Path.MCP,)
+        return _usable(matrix.row(operation, priority).order(), flags)
+    return _usable((Path.MCP,), flags)
+
+
+def is_served(
+    operation: Operation, flags: Flags, matrix: Matrix, priority: Priority | None = None
+) -> bool:
+    """Tell whether flags and matrix leave a path to every subject, on either side of a split."""
+    return all(_usable(order, flags) for order in _orders(operation, flags, matrix, priority))
+
+
+def _orders(
+    operation: Operation, flags: Flags, matrix: Matrix, priority: Priority | None
+) -> tuple[tuple[Path, ...], ...]:
+    if flags[FlagName.INTELLIGENT_ROUTING]:
+        return matrix.row(operation, priority).orders()
+    return ((Path.MCP,),)
+
+
+def _usable(order: tuple[Path, ...], flags: Flags) -> tuple[Path, ...]:
     return tuple(
         path
         for position, path in enumerate(order)
@@ -154,8 +174,13 @@ def judge_shares(
         )
         for case in _cases(before, after)
     ]
-    worst = max(_RANK.index(case.answer) for case in cases)
-    bad = [case for case in cases if _RANK.index(case.answer) == worst]
+    return worst(cases)
+
+
+def worst(cases: Sequence[Judgement]) -> Judgement:
+    """Return the worst of `cases`, of which there is one at least; its effects are theirs."""
+    rank = max(_RANK.index(case.answer) for case in cases)
+    bad = [case for case in cases if _RANK.index(case.answer) == rank]
     first = min(bad, key=lambda case: _WEIGHT.index(case.rule))
     effects = tuple(dict.fromkeys(effect for case in bad for effect in case.effects))
     return Judgement(
@@ -183,6 +208,28 @@ def judge_matrix(*, flags: Flags, before: Matrix, after: Matrix) -> Judgement:
     )
 
 
+def judge_override(
+    *,
+    flags: Flags,
+    before: Matrix,
+    after: Matrix,
+    path: Path,
+    health: Health,
+) -> Judgement:
+    """Return what the guards say to sending an operation to `path`, measured as `health`.
+
+    `before` and `after` are the matrix with the overrides of then in it.
+    """
+    judged = judge_matrix(flags=flags, before=before, after=after)
+    if judged.answer is not Answer.ALLOW or health not in _NOT_FIT:
+        return judged
+    sentence = f"{path} is {str(health).replace('_', ' ')} now."
+    effect = f"{path} is passed over while it is {health}; what has no fallback gets 503 no_path."
+    return Judgement(
+        answer=Answer.CONFIRM, rule=PATH_NOT_FIT, sentence=sentence, effects=(effect,)
+    )
+
+
 # Of several rules that apply, the gravest is named.
 _WEIGHT = (
     NO_PATH_LEFT,
@@ -191,6 +238,7 @@ _WEIGHT = (
     PATH_OFF_FOR_CAUSE,
     EMERGENCY_PATH,
     OPERATION_PATH,
+    PATH_NOT_FIT,
     MONITORING_OFF,
     NO_GUARD,
 )
@@ -274,8 +322,8 @@ def losses(
         operation: tuple(
             priority
             for priority in Priority
-            if usable_paths(operation, before, matrix, priority)
-            and not usable_paths(operation, after, then, priority)
+            if is_served(operation, before, matrix, priority)
+            and not is_served(operation, after, then, priority)
         )
         for operation in Operation
     }
@@ -298,9 +346,10 @@ def _count(operations: int) -> str:
 
 def _any_path(flags: Flags, matrix: Matrix) -> bool:
     return any(
-        usable_paths(operation, flags, matrix, priority)
+        _usable(order, flags)
         for operation in Operation
         for priority in Priority
+        for order in _orders(operation, flags, matrix, priority)
     )
 
 

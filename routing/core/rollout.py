@@ -1,4 +1,4 @@
-"""Who gets a flag that is on for a share: the same subject always, more subjects as it grows."""
+"""Who is in a share, of a flag or of a split: the same subject always, more as it grows."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import hashlib
 from functools import lru_cache
 
 from routing.core.flags import FlagName
+from routing.core.values import EnvironmentName, Operation
 
 # A constant of the product: another salt would move every subject at once.
 SALT = b"hybridops-rollout/1"
+SPLIT_SALT = b"hybridops-split/1"
 SHARES = 100
 
 
@@ -18,8 +20,21 @@ def bucket(flag: FlagName, subject: str) -> int:
 
     The flag is part of it, so that the same subjects are not first in line for every flag.
     """
-    name = flag.encode()
-    text = b"%s\0%d\0%s\0%s" % (SALT, len(name), name, subject.encode("utf-8", "surrogatepass"))
+    return _place(SALT, flag, subject)
+
+
+@lru_cache(maxsize=8192)
+def split_bucket(environment: EnvironmentName, operation: Operation, subject: str) -> int:
+    """Return the bucket of `subject` for the split of `operation` in `environment`, 0 to 99.
+
+    It does not depend on the row, so that a share that grows never moves anybody back.
+    """
+    return _place(SPLIT_SALT, f"{environment}/{operation}", subject)
+
+
+def _place(salt: bytes, about: str, subject: str) -> int:
+    name = about.encode()
+    text = b"%s\0%d\0%s\0%s" % (salt, len(name), name, subject.encode("utf-8", "surrogatepass"))
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") % SHARES
 
 

@@ -180,7 +180,13 @@ def _since(facts: Facts, path: Path, state: Health) -> datetime | None:
 
 
 def _operations(facts: Facts, decisions: Mapping[Operation, Decision]) -> list[_Finding]:
-    stranded, displaced = situation_facts.stranded(decisions), situation_facts.displaced(decisions)
+    stranded = situation_facts.stranded(decisions)
+    # Whom an override sends elsewhere is where somebody wants it.
+    displaced = tuple(
+        o
+        for o in situation_facts.displaced(decisions)
+        if decisions[o].reason is not Reason.OVERRIDE
+    )
     found = []
     if not facts.state.flags[FlagName.INTELLIGENT_ROUTING]:
         found.append(
@@ -254,16 +260,19 @@ def _would_fail(decisions: Mapping[Operation, Decision]) -> list[str]:
 
 
 def _would_move(decisions: Mapping[Operation, Decision]) -> list[str]:
-    onto: dict[tuple[Path, Path, Skip | None], list[Operation]] = {}
+    onto: dict[tuple[Path, Path, Skip | Reason | None], list[Operation]] = {}
     for operation in situation_facts.displaced(decisions):
         decision = decisions[operation]
-        way = (first(decision), decision.matrix_path, decision.skipped(decision.matrix_path))
-        if way[0] is not None:
-            onto.setdefault((way[0], way[1], way[2]), []).append(operation)
+        path = first(decision)
+        why: Skip | Reason | None = decision.skipped(decision.matrix_path)
+        if decision.reason is Reason.OVERRIDE:
+            why = Reason.OVERRIDE
+        if path is not None:
+            onto.setdefault((path, decision.matrix_path, why), []).append(operation)
     return [
         f"{names(them, always=True)} {'is' if len(them) == 1 else 'are'} served by {path} "
-        f"instead of {matrix}{f' ({skip})' if skip else ''}."
-        for (path, matrix, skip), them in onto.items()
+        f"instead of {matrix}{f' ({why})' if why else ''}."
+        for (path, matrix, why), them in onto.items()
     ]
 
 

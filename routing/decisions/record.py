@@ -140,7 +140,7 @@ def lost(opened: Mapping[str, Json], *, now: datetime) -> dict[str, Json]:
 
 def _said(promise: Promise) -> dict[str, Json]:
     caller, conclusion = promise.caller, promise.conclusion
-    decision, prompt = promise.decision, promise.prompt
+    decision, prompt, state = promise.decision, promise.prompt, promise.state
     return {
         "v": 1,
         "id": promise.decision_id,
@@ -152,11 +152,18 @@ def _said(promise: Promise) -> dict[str, Json]:
         "request_id": caller.request_id,
         "synthetic": caller.synthetic,
         "nonce": caller.nonce,
-        "arguments": arguments.pack(promise.request, promise.state),
+        "arguments": arguments.pack(promise.request, state),
+        "versions": {
+            "matrix": state.matrix.version,
+            "flags": state.versions.flags,
+            "overrides": state.versions.overrides,
+            "settings": state.versions.settings,
+        },
         "matrix_path": str(decision.matrix_path),
         "intended": str(decision.intended),
         "promised": str(decision.reason),
         "candidates": [[str(c.path), c.skip and str(c.skip)] for c in conclusion.candidates],
+        "eligible": [str(p) for p in decision.eligible],
         "last_resort": [str(p) for p in decision.last_resort],
         "attempts": [
             [str(a.path), a.duration_us, a.failure and str(a.failure), _words(a.detail)]

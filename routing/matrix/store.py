@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from routing.core.errors import Stale
+from routing.core.errors import NotFound, Stale
 from routing.core.matrix import DEFAULT, Matrix
 from routing.core.values import EnvironmentName
 from routing.matrix import codec
@@ -12,13 +12,36 @@ from routing.matrix.models import MatrixVersion
 
 
 def read(environment: EnvironmentName) -> Matrix:
-    """Return the matrix in force: the newest version, or the default as version 1."""
+    """Return the matrix in force: the newest version, or the default as version 1.
+
+    It is obeyed as it was published, also where a rule that came later would refuse it.
+    """
     newest = MatrixVersion.objects.filter(environment_id=environment).order_by("-version").first()
-    return DEFAULT if newest is None else codec.decode(newest.rows, version=newest.version)
+    return DEFAULT if newest is None else codec.decode_as_is(newest.rows, version=newest.version)
+
+
+def version(environment: EnvironmentName, number: int) -> Matrix:
+    """Return version `number`, in force or not; raises NotFound where there is none."""
+    kept = MatrixVersion.objects.filter(environment_id=environment, version=number).first()
+    if kept is not None:
+        return codec.decode_as_is(kept.rows, version=number)
+    if number == DEFAULT.version:
+        return DEFAULT
+    raise NotFound(
+        f"The matrix of {environment} has no version {number}; `manage.py matrix history` lists "
+        "them.",
+        version=number,
+    )
 
 
 def publish(
-    *, environment: EnvironmentName, base_version: int, matrix: Matrix, by: str, now: datetime
+    *,
+    environment: EnvironmentName,
+    base_version: int,
+    matrix: Matrix,
+    by: str,
+    now: datetime,
+    reason: str = "",
 ) -> Matrix:
     """Put `matrix` in force as the version after `base_version`; old ones are kept.
 
@@ -35,6 +58,11 @@ def publish(
     rows = codec.encode(matrix)
     fresh = codec.decode(rows, version=base_version + 1)
     MatrixVersion.objects.create(
-        environment_id=environment, version=fresh.version, rows=rows, made_at=now, made_by=by
+        environment_id=environment,
+        version=fresh.version,
+        rows=rows,
+        made_at=now,
+        made_by=by,
+        reason=reason,
     )
     return fresh

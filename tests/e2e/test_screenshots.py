@@ -23,6 +23,7 @@ SUPPORT = ("--flag", "ENABLE_BEDROCK_SUPPORT_MODE")
 PAGES = {
     "overview": ("/e/staging/", "#state-header"),
     "flags": ("/e/staging/flags/", "#flags-grid"),
+    "routing": ("/e/staging/routing/", "#versions"),
     "deployments": ("/e/development/deployments/", "#known"),
     "rollback": ("/e/staging/rollback/?target=mcp_only", "#before"),
     "audit": ("/e/staging/audit/", "#entries"),
@@ -38,10 +39,13 @@ def lived_in(server: Server) -> Iterator[None]:
         why = ("--reason", "answers got slower")
         server.manage("set_flag", *STAGING, *SUPPORT, "--on", *why)
         server.manage("support", "activate", *STAGING, *why)
+        override = ("standard", *STAGING, "--path", "direct_bedrock", "--minutes", "45", *why)
+        server.manage("override", "set", *override)
         try:
             _live(server)
             yield
         finally:  # the server is shared: the tests behind these find it as it was
+            server.manage("override", "end", "standard", *STAGING, "--reason", "quick again")
             server.manage("support", "deactivate", *STAGING, "--reason", "answers are quick again")
             server.manage("set_flag", *STAGING, *SUPPORT, "--off", "--reason", "no longer needed")
 

@@ -7,25 +7,10 @@ they stand here, each on what the ones before it left.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from tests.house.contract_routing import ROUTING
+from tests.house.printed import DEV, REFUSED, STG, WHY, Printed
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Printed:
-    """One shape of a command's output: when it comes, its keys with their meaning, its status."""
-
-    when: str
-    ask: tuple[str, ...]
-    keys: Mapping[str, str]
-    status: int = 0
-
-
-DEV = ("--environment", "development")
-STG = ("--environment", "staging")
-REFUSED = {
-    "error": "the code of the refusal",
-    "message": "what was wrong and what to do next",
-}
 DECIDED = {
     "operation": "what was asked for",
     "matrix_path": "the path that the matrix names",
@@ -86,8 +71,6 @@ RUNNING = {
     "faults": "the faults in force",
 }
 _SUPPORT_FLAG = ("--flag", "ENABLE_BEDROCK_SUPPORT_MODE")
-_WHY = ("--reason", "an example")
-
 PLANNED = {
     "ok": "whether it ended verified; of a plan: whether it may be confirmed",
     "plan": "digest, steps with before and after, effects",
@@ -240,10 +223,11 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
             },
         ),
     ),
+    **ROUTING,
     "support": (
         Printed(
             when="status, activate, deactivate: one object",
-            ask=("activate", *DEV, *_WHY),
+            ask=("activate", *DEV, *WHY),
             keys=SESSION,
         ),
         Printed(
@@ -279,7 +263,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
                 **DECIDED,
                 "priority": "as asked, or the operation's own",
                 "last_resort": "what is tried when everything looks down",
-                "row": "budget_ms, primary, fallback, when_down",
+                "row": "budget_ms, primary, fallback, when_down, split",
                 "state": "all that the promise was made from",
             },
         ),
@@ -288,17 +272,17 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
         Printed(when="status, start: one object", ask=("mcp", "status"), keys=RUNNING),
         Printed(
             when="fault: one object",
-            ask=("mcp", "fault", "--kind", "latency", "--ms", "5", "--seconds", "5", *_WHY),
+            ask=("mcp", "fault", "--kind", "latency", "--ms", "5", "--seconds", "5", *WHY),
             keys={"fault": "the fault in force, with `ends_in_s`"},
         ),
         Printed(
             when="fault --clear: one object",
-            ask=("mcp", "fault", "--clear", *_WHY),
+            ask=("mcp", "fault", "--clear", *WHY),
             keys={"cleared": "how many were ended"},
         ),
         Printed(
             when="stop, and the status of one that is down: one object",
-            ask=("mcp", "stop", *_WHY),
+            ask=("mcp", "stop", *WHY),
             keys={**STANDIN, "exit": "its exit status"},
         ),
     ),

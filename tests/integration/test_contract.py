@@ -12,7 +12,8 @@ import pytest
 
 from tests.e2e import serving
 from tests.e2e.serving import Server
-from tests.house.contract import CONTRACT, Printed
+from tests.house.contract import CONTRACT
+from tests.house.printed import Printed
 from tests.unit.deployments.papers import markdown
 
 # The server of this test has its own SQLite file; the test database is not asked.

@@ -14,7 +14,7 @@ from routing.breakers.board import Board, Key
 from routing.compliance.gate import Policy
 from routing.core import chain
 from routing.core.circuit import Result
-from routing.core.decision import Kill, Override, PathFacts, State
+from routing.core.decision import Kill, Override, PathFacts, State, Versions
 from routing.core.flags import FlagName, defaults
 from routing.core.matrix import DEFAULT, Matrix
 from routing.core.values import Breaker, EnvironmentName, Health, Operation, Path
@@ -57,7 +57,7 @@ class Stage:
     breakers: dict[Path, Breaker] = field(default_factory=dict)
     facts: dict[Path, dict[str, Any]] = field(default_factory=dict)
     kill: Kill | None = None
-    epoch: str = "1"
+    versions: Versions = field(default_factory=Versions)
     overrides: tuple[Override, ...] = ()
     policy: Policy = field(default_factory=Policy)
     limits: Limits = field(default_factory=Limits)
@@ -76,7 +76,6 @@ class Stage:
             log=self.log,
             clock=lambda: NOW,
             policy=self.policy,
-            epoch=lambda _: self.epoch,
             listeners=(lambda routed, _: self.seen.append(routed),),
             limits=self.limits,
         )
@@ -92,6 +91,7 @@ class Stage:
             paths={path: self._facts(path) for path in Path},
             kill=self.kill,
             overrides=self.overrides,
+            versions=self.versions,
         )
 
     def _facts(self, path: Path) -> PathFacts:

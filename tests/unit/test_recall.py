@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.core import caching
-from routing.core.decision import PathFacts, Request, State, decide
+from routing.core.decision import PathFacts, Request, State, Versions, decide
 from routing.core.flags import FlagName
 from routing.core.matrix import DEFAULT
 from routing.core.values import (
@@ -98,9 +98,10 @@ async def test_another_model_is_asked(stage: Stage) -> None:
     assert (await stage.router.route(question())).conclusion.reason is Reason.RULE
 
 
-async def test_a_change_of_what_is_in_force_forgets_all(stage: Stage) -> None:
+@pytest.mark.parametrize("which", ["flags", "overrides", "settings"])
+async def test_a_change_of_what_is_in_force_forgets_all(stage: Stage, which: str) -> None:
     await stage.router.route(question())
-    stage.epoch = "2"
+    stage.versions = Versions(**{which: 2})
     assert (await stage.router.route(question())).conclusion.reason is Reason.RULE
 
 

@@ -16,7 +16,20 @@ function ago(seconds) {
   return `${Math.floor(seconds / 86400)} d ago`;
 }
 
+// What is left until a time; the wording is that of dashboard/cards `left`.
+function left(seconds) {
+  if (seconds <= 0) return "over";
+  if (seconds < 60) return `${seconds} s left`;
+  const minutes = Math.ceil(seconds / 60);
+  const hours = Math.floor(minutes / 60);
+  return hours ? `${hours} h ${minutes % 60} min left` : `${minutes} min left`;
+}
+
 function refreshTimes() {
+  for (const element of document.querySelectorAll("time[data-left]")) {
+    const words = left(Math.floor((Date.parse(element.dateTime) - Date.now()) / 1000));
+    if (element.textContent !== words) element.textContent = words;
+  }
   for (const element of document.querySelectorAll("time[data-ago]")) {
     const words = ago(Math.max(0, (Date.now() - Date.parse(element.dateTime)) / 1000));
     if (element.textContent !== words) element.textContent = words;

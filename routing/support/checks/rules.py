@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from routing.core.errors import Refused
 from routing.core.findings import Found, Severity
 from routing.core.flags import DECLARED, FlagName
-from routing.core.guards import usable_paths
+from routing.core.guards import is_served
 from routing.core.matrix import Matrix
 from routing.core.values import EnvironmentName, Operation, Priority
 from routing.flags import queries
@@ -103,8 +103,7 @@ def _has_no_path(
     here = site.environment
     ends = [[(flag, end) for end in _ends(cells.get(flag), flag, here)] for flag in FlagName]
     return any(
-        not usable_paths(operation, dict(case), matrix, priority)
-        for case in itertools.product(*ends)
+        not is_served(operation, dict(case), matrix, priority) for case in itertools.product(*ends)
     )
 
 

@@ -30,6 +30,16 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("flags", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("flag-set", "GET"): (FLAG, (SIGN_IN, 403, 403, 200, 200, 404)),
     ("flag-set", "POST"): (FLAG, (SIGN_IN, 403, 403, 302, 302, 404)),
+    ("routing", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
+    # No server runs in this process: it can explain nothing, and says so.
+    ("routing-explain", "POST"): (HERE, (SIGN_IN, 503, 503, 503, 503, 404)),
+    ("override-set", "POST"): (HERE, (SIGN_IN, 403, 403, 302, 302, 404)),
+    ("override-end", "POST"): (HERE | {"number": 99}, (SIGN_IN, 403, 403, 409, 409, 404)),
+    ("draft", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
+    ("draft-save", "POST"): (HERE, (SIGN_IN, 403, 403, 404, 404, 404)),
+    ("draft-publish", "POST"): (HERE, (SIGN_IN, 403, 403, 404, 404, 404)),
+    ("draft-begin", "POST"): (HERE, (SIGN_IN, 403, 403, 302, 302, 404)),
+    ("draft-discard", "POST"): (HERE, (SIGN_IN, 403, 403, 302, 302, 404)),
     ("deployments", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("deployments-import", "GET"): (HERE, (SIGN_IN, 403, 403, 200, 200, 404)),
     ("deployments-import", "POST"): (HERE, (SIGN_IN, 403, 403, 400, 400, 404)),
@@ -52,7 +62,19 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("support-audit", "POST"): (HERE, (SIGN_IN, 403, 403, 302, 302, 404)),
     ("partial", "GET"): (HERE | {"name": "flags_grid"}, (SIGN_IN, 200, 200, 200, 200, 404)),
 }
-BODIES = {
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("routing-explain", "POST"): {"operation": "standard"},
+    ("override-set", "POST"): {
+        "do": "set",
+        "operation": "standard",
+        "path": "direct_bedrock",
+        "minutes": "15",
+        "reason": "mcp is slow",
+        "confirmed": "true",
+    },
+    ("draft-save", "POST"): {"revision": "1", "operation-0": "nothing"},
+    ("draft-publish", "POST"): {"revision": "1", "base_version": "1"},
+    ("draft-discard", "POST"): {"revision": "1"},
     ("flag-set", "POST"): {"to": "off", "base_version": "1", "confirmed": "true"},
     ("operation-deploy", "POST"): {"flags": "keep", "key": "0" * 32},
     ("rollback-start", "POST"): {"target": "mcp_only", "digest": "0" * 64},
