@@ -8,6 +8,7 @@ fleet        environments, processes, leases
 flags        Waffle's rows held neutral, the state per environment, the snapshot
 matrix       versions of the decision matrix, the one in force in memory
 compliance   personal data, residency, the gate before every path
+pins         the MCP server's tools as they were accepted, and as they were last seen
 paths        one client each: DirectBedrockClient, MCPRouter; the keeper of the local stand-ins
 breakers     circuits of this process around core.circuit
 decisions    the decision stream: segment, group commit, shipper, verification
@@ -16,7 +17,7 @@ router       IntelligentRouter; attempts carries its calls out
 monitor      HybridHealthMonitor: probe and judge
 runs         our own client of the machine door, under a token that dies with the run
 synthetic    labelled traffic through that door
-changes      flags and matrix as use cases: judged, compared and set, booked, announced
+changes      flags, matrix and pins as use cases: judged, compared and set, booked, announced
 support      BedrockSupportManager: the mode behind its flag, the infrastructure audit
 deployments  documents, the step ledger, pipeline and checks, rollback
 conf, loops, engine, wiring   settings, background loops, one server's parts, all put together

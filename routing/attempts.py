@@ -206,6 +206,7 @@ class Attempts:
             timeout_s=timeout_s,
             decision_id=run.decision_id,
             nonce=ask.caller.nonce,
+            priority=run.request.priority,
         )
 
     async def _last_resort(self, run: Run) -> None:
