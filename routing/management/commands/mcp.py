@@ -1,4 +1,4 @@
-"""`manage.py mcp tools`: what the MCP server offers against what was accepted, and accepting it."""
+"""`manage.py mcp tools`: what the MCP server offers against what was accepted; accept it."""
 
 from __future__ import annotations
 
