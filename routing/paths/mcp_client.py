@@ -126,14 +126,23 @@ class Held:
                         client = await stack.enter_async_context(Client(transport, cache=None))
                 except (TimeoutError, MCPError, ValueError, RuntimeError, ExceptionGroup) as error:
                     raise _unconnected(exchange.problem, error) from error
-                # What a tool wants repeated in headers stands in its listing, and what is not
-                # as it was pinned must not be called.
-                try:
-                    self._learn(await _guarded(tools(client), exchange))
-                except PathError as error:
-                    raise _unsent(error) from error
-            self._ready.set_result(client)
-            await self._end.wait()
+                problem = await self._list(client, exchange)
+            # Not raised in here: the SDK would wrap it into a group of its own.
+            self._ready.set_result(problem or client)
+            if problem is None:
+                await self._end.wait()
+
+    async def _list(self, client: Client, exchange: Exchange) -> PathError | None:
+        """List the tools before the first call; return why nothing may be called.
+
+        What a tool wants repeated in headers stands there, and what is not as it was pinned must
+        not be called.
+        """
+        try:
+            self._learn(await _guarded(tools(client), exchange))
+        except PathError as error:
+            return _unsent(error)
+        return None
 
 
 async def _guarded(work: Awaitable[Any], exchange: Exchange) -> Any:

@@ -129,7 +129,7 @@ class OneAnswer(httpx2.AsyncBaseTransport):
         except TimeoutError:
             raise PathError(Failure.TIMEOUT, "No answer in the time of the call.") from None
         except httpx2.TransportError as error:
-            raise _lost(error, exchange, begun=begun) from error
+            raise _lost(error, request, exchange, begun=begun) from error
         finally:
             exchange.timer = None
 
@@ -226,9 +226,14 @@ def _check_outage(message: Mapping[str, Any], exchange: Exchange) -> None:
         raise met
 
 
-def _lost(error: httpx2.TransportError, exchange: Exchange, *, begun: bool) -> PathError:
+def _lost(
+    error: httpx2.TransportError, request: httpx2.Request, exchange: Exchange, *, begun: bool
+) -> PathError:
     """Return what a lost connection means; a tool that may have acted is an unknown outcome."""
-    text = words(f"{type(error).__name__}: {error}")
+    said = str(error)
+    if not said and request.url.scheme == "https" and isinstance(error, httpx2.ConnectError):
+        said = "the server broke off the TLS handshake; it must speak TLS 1.2 or later"
+    text = words(f"{type(error).__name__}: {said}")
     never = httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout
     if isinstance(error, never | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
         return PathError(Failure.UNREACHABLE, text, sent=False)
