@@ -24,9 +24,12 @@ _RANK = {priority: rank for rank, priority in enumerate(_URGENT_FIRST)}
 class Line:
     """How a line stands: calls under way and waiting, how long the first comer has waited.
 
-    `refused` counts those that found it full, were pushed out, or waited in vain.
+    At most `at_once` are under way and `longest` wait. `refused` counts those that found it full,
+    were pushed out, or waited in vain.
     """
 
+    at_once: int
+    longest: int
     under_way: int
     waiting: int
     oldest_ms: int
@@ -96,6 +99,8 @@ class Turns:
         now = time.monotonic()
         firsts = [next(iter(line.values())).since for line in self._lines if line]
         return Line(
+            at_once=self._at_once,
+            longest=self._longest,
             under_way=self._under_way,
             waiting=self._waiting(),
             oldest_ms=int((now - min(firsts, default=now)) * 1000),
