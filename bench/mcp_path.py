@@ -117,22 +117,24 @@ async def run(url: str, runs: int, calls: int) -> list[Measured]:
     )
     router = ours.MCPRouter(target="bench", tool=TOOL, endpoint=lambda: url)
     found: list[Measured] = []
-    async with httpx2.AsyncClient(trust_env=False) as http:
-        async with Client(streamable_http_client(url, http_client=http)) as bare:
+    async with (
+        httpx2.AsyncClient(trust_env=False) as http,
+        Client(streamable_http_client(url, http_client=http)) as bare,
+    ):
 
-            async def by_sdk() -> str:
-                result = await bare.call_tool(TOOL, arguments)
-                return str(result.content[0].text)  # type: ignore[union-attr]
+        async def by_sdk() -> str:
+            result = await bare.call_tool(TOOL, arguments)
+            return str(result.content[0].text)  # type: ignore[union-attr]
 
-            async def by_router() -> str:
-                return (await router.call(call)).text
+        async def by_router() -> str:
+            return (await router.call(call)).text
 
-            for number in range(runs):
-                pair: list[tuple[str, Ask]] = [("sdk", by_sdk), ("router", by_router)]
-                for at_once in AT_ONCE:
-                    for name, ask in pair if number % 2 else reversed(pair):
-                        found.append(await measure(name, ask, at_once, calls))
-                        print(_line(found[-1]), file=sys.stderr, flush=True)
+        pair: list[tuple[str, Ask]] = [("sdk", by_sdk), ("router", by_router)]
+        for number in range(runs):
+            for at_once in AT_ONCE:
+                for name, ask in pair if number % 2 else reversed(pair):
+                    found.append(await measure(name, ask, at_once, calls))
+                    print(_line(found[-1]), file=sys.stderr, flush=True)
     await router.close()
     return found
 

@@ -13,6 +13,7 @@ import ipaddress
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 from routing.core.values import Failure
@@ -86,6 +87,7 @@ class Addresses:
         self._kept.pop((host, port), None)
 
 
+@lru_cache(64)
 def _written(host: str) -> Address | None:
     """Return the address that `host` is in figures, None for a name."""
     try:
