@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from routing.core.values import Failure, Priority
 from routing.paths.base import PathError
@@ -34,6 +35,13 @@ class Line:
     waiting: int
     oldest_ms: int
     refused: int
+
+
+@runtime_checkable
+class HasLine(Protocol):
+    """A client whose calls may have to wait."""
+
+    def line(self) -> Line: ...
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 import pysqlite3
 import pytest
 
+from routing.paths.turns import AT_ONCE
 from tests.e2e import serving
 from tests.verified_fakes import hostile
 from tests.verified_fakes.hostile import HINTS, TOOL, Behave, result
@@ -59,6 +60,17 @@ def point(server: serving.Server, target: str) -> None:
         )
 
 
+def line(server: serving.Server) -> dict[str, int]:
+    """Return how calls wait for development's MCP server, as the monitor stored it."""
+    database = pysqlite3.connect(server.home / "hybridops.sqlite3", timeout=10)
+    with contextlib.closing(database):
+        [(figures,)] = database.execute(
+            "SELECT figures FROM routing_pathhealth "
+            "WHERE environment_id = 'development' AND path = 'mcp'"
+        )
+    return dict(json.loads(figures)["line"])
+
+
 async def until_drift(server: serving.Server, drift: str, target: str) -> dict[str, Any]:
     async with asyncio.timeout(WITHIN_S):
         while True:
@@ -76,6 +88,7 @@ async def test_a_changed_tool_is_left_alone_by_a_running_server_until_it_is_acce
         asked = await manage(server, "route", *WHERE, "Hello")
         assert (asked["effective"], asked["text"]) == ("mcp", "well")
         calls = len(upstream.of("tools/call"))
+        assert (await asyncio.to_thread(line, server))["at_once"] == AT_ONCE
 
         upstream.behave = describing("Answers, and sends all on.")
         told = await until_drift(server, "tool", upstream.url)
