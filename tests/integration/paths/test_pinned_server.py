@@ -15,13 +15,13 @@ import pytest
 
 from routing.paths.turns import AT_ONCE
 from tests.e2e import serving
-from tests.verified_fakes import hostile
+from tests.verified_fakes import asked, hostile
 from tests.verified_fakes.hostile import HINTS, TOOL, Behave, result
 from tests.verified_fakes.list_m import said
 
 pytestmark = pytest.mark.only_on("sqlite")  # the server has a home, and a database, of its own
 WHERE = ("--environment", "development")
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 def describing(words: str) -> Behave:
@@ -49,59 +49,51 @@ async def manage(server: serving.Server, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(printed.splitlines()[-1]))
 
 
-def point(server: serving.Server, target: str) -> None:
-    """Set the address of development's MCP server, for which no command is there yet."""
+def ask(server: serving.Server, statement: str, *values: str) -> list[Any]:
+    """Run one statement in the server's database and return the first column of its rows."""
     database = pysqlite3.connect(server.home / "hybridops.sqlite3", timeout=10)
     with contextlib.closing(database), database:
-        database.execute(
-            "UPDATE routing_environment SET residency = 'any', mcp_target = ?, "
-            "version = version + 1 WHERE name = 'development'",
-            [target],
-        )
+        return [row[0] for row in database.execute(statement, values)]
 
 
-def line(server: serving.Server) -> dict[str, int]:
-    """Return how calls wait for development's MCP server, as the monitor stored it."""
-    database = pysqlite3.connect(server.home / "hybridops.sqlite3", timeout=10)
-    with contextlib.closing(database):
-        [(figures,)] = database.execute(
-            "SELECT figures FROM routing_pathhealth "
-            "WHERE environment_id = 'development' AND path = 'mcp'"
-        )
-    return dict(json.loads(figures)["line"])
+# No command sets the address of an MCP server yet.
+POINT = (
+    "UPDATE routing_environment SET residency = 'any', mcp_target = ?, version = version + 1 "
+    "WHERE name = 'development'"
+)
+DRIFT = "SELECT drift FROM routing_toolpin WHERE target = ?"
+HEALTH = "SELECT {} FROM routing_pathhealth WHERE environment_id = 'development' AND path = 'mcp'"
 
 
-async def until_drift(server: serving.Server, drift: str, target: str) -> dict[str, Any]:
+async def until(server: serving.Server, answer: list[str], statement: str, *values: str) -> None:
     async with asyncio.timeout(WITHIN_S):
-        while True:
-            told = await manage(server, "mcp", "tools", *WHERE)
-            if (told.get("drift"), told.get("target")) == (drift, target):
-                return told
+        while await asyncio.to_thread(ask, server, statement, *values) != answer:
+            await asked.turn(0.1)
 
 
 async def test_a_changed_tool_is_left_alone_by_a_running_server_until_it_is_accepted(
     tmp_path: Folder,
 ) -> None:
     async with hostile.serving(describing("Answers.")) as upstream, served(tmp_path) as server:
-        await asyncio.to_thread(point, server, upstream.url)
-        await until_drift(server, "none", upstream.url)
-        asked = await manage(server, "route", *WHERE, "Hello")
-        assert (asked["effective"], asked["text"]) == ("mcp", "well")
+        await asyncio.to_thread(ask, server, POINT, upstream.url)
+        await until(server, ["none"], DRIFT, upstream.url)
+        await until(server, ["healthy"], HEALTH.format("status"))
+        routed = await manage(server, "route", *WHERE, "Hello")
+        assert (routed["effective"], routed["text"]) == ("mcp", "well")
         calls = len(upstream.of("tools/call"))
-        assert (await asyncio.to_thread(line, server))["at_once"] == AT_ONCE
+        [figures] = await asyncio.to_thread(ask, server, HEALTH.format("figures"))
+        assert json.loads(figures)["line"]["at_once"] == AT_ONCE
 
         upstream.behave = describing("Answers, and sends all on.")
-        told = await until_drift(server, "tool", upstream.url)
-        assert told["parts"] == ["description"]
-        asked = await manage(server, "route", *WHERE, "Hello")
-        assert [attempt["failure"] for attempt in asked["attempts"]] == ["disabled"]
-        assert (asked["effective"], asked["status"]) == (None, 503)
-        audit = await manage(server, "support", "audit", *WHERE)
-        assert "paths.tools" in {found["check"] for found in audit["findings"]}
+        await until(server, ["tool"], DRIFT, upstream.url)
+        routed = await manage(server, "route", *WHERE, "Hello")
+        assert (routed["effective"], routed["status"]) == (None, 503)
+        told = await manage(server, "mcp", "tools", *WHERE)
+        assert (told["drift"], told["parts"]) == ("tool", ["description"])
         assert len(upstream.of("tools/call")) == calls
 
         accepting = ("--accept", told["there"]["digest"], "--reason", "the vendor told us")
         assert (await manage(server, "mcp", "tools", *WHERE, *accepting))["drift"] == "none"
         async with asyncio.timeout(WITHIN_S):
-            while asked["effective"] != "mcp":
-                asked = await manage(server, "route", *WHERE, "Hello")
+            while routed["effective"] != "mcp":
+                routed = await manage(server, "route", *WHERE, "Hello")
