@@ -8,6 +8,7 @@ fleet        environments, processes, leases
 flags        Waffle's rows held neutral, the state per environment, the snapshot
 matrix       versions of the decision matrix, its draft, overrides; those in force in memory
 compliance   personal data, residency, the gate before every path
+pins         the MCP server's tools as they were accepted, and as they were last seen
 paths        one client each: DirectBedrockClient, MCPRouter; the keeper of the local stand-ins
 breakers     circuits of this process around core.circuit
 cache        answers given before: in memory, in Redis, sealed
@@ -18,7 +19,7 @@ router       IntelligentRouter; recall answers from the cache, attempts carries 
 monitor      HybridHealthMonitor: probe and judge
 runs         our own client of the machine door, under a token that dies with the run
 synthetic    labelled traffic through that door
-changes      flags, matrix, drafts and overrides as use cases: judged, booked, announced
+changes      flags, matrix, drafts, overrides and pins as use cases: judged, booked, announced
 support      BedrockSupportManager: the mode behind its flag, the infrastructure audit
 deployments  documents, the step ledger, pipeline and checks, rollback
 conf, loops, engine, wiring   settings, background loops, one server's parts, all put together

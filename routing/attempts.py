@@ -230,6 +230,7 @@ class Attempts:
             decision_id=run.decision_id,
             nonce=ask.caller.nonce,
             gap_s=limits.gap_s if limits else None,
+            priority=run.request.priority,
         )
 
     async def _last_resort(self, run: Run) -> None:

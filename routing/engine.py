@@ -22,6 +22,7 @@ from routing.breakers.board import Board, Key
 from routing.cache.shared import Shared
 from routing.cache.store import ResponseCache
 from routing.changes import override
+from routing.changes.tool_watch import ToolWatch
 from routing.compliance import gate, residency
 from routing.compliance.residency import Residence
 from routing.core.decision import State
@@ -83,6 +84,9 @@ class Engine:
         self._support: Mapping[EnvironmentName, Mapping[str, Any]] = {}
         self.board = Board()
         self.roster = Roster(home, settings.bedrock_transport)
+        self.tools = ToolWatch(
+            environments=settings.environments, client=self.roster.client, clock=clock
+        )
         self.keeper = Keeper(home) if settings.embedded else None
         self.log = DecisionLog(home / "segments", process=self.name, boot=self.boot)
         self.shipper = Shipper(
@@ -165,6 +169,8 @@ class Engine:
         async with loops.hand("start") as hand:
             await hand.do(self._refresh)
             self.roster.adopt(await hand.do(queries.environments))
+            await hand.do(self.tools.read)
+            self.tools.hand_out()
         await asyncio.to_thread(self.log.open, self.clock())
 
     async def close(self) -> None:
@@ -275,6 +281,7 @@ class Engine:
                         latest = None  # what was not read now is read in the next round
                     else:
                         self.roster.adopt(rows)
+                        self.tools.hand_out()
                 seen = latest
 
     async def _look_again(self) -> None:
@@ -293,6 +300,7 @@ class Engine:
         flags.refresh_if_changed()
         tokens.refresh_if_changed()
         matrices.refresh_if_changed()
+        self.tools.read()
         support.reconcile(self.clock())
         self._support = self._look_at_support()
         return queries.environments()
@@ -350,6 +358,7 @@ class Engine:
                     # Without the database nobody can take a lease over, so the probing goes on.
                     measured = await self.monitor.round(self.watch.held if mine is None else mine)
                     await hand.try_to(self.watch.store, measured)
+                    await hand.try_to(self.tools.keep, self.watch.held)
                     await hand.try_to(self.watch.learn)
                     await asyncio.sleep(self.settings.probe_s)
             finally:

@@ -14,6 +14,7 @@ from routing.flags.models import Flag, FlagSet, FlagState, Sample, Switch
 from routing.fleet.models import Environment, LoopLease, Process
 from routing.health.models import HealthMinute, PathHealth
 from routing.matrix.models import MatrixDraft, MatrixVersion, Override
+from routing.pins.models import ToolPin
 from routing.support.models import AuditRun, Finding, SupportSession
 
 __all__ = [
@@ -48,5 +49,6 @@ __all__ = [
     "Switch",
     "Token",
     "TokenSet",
+    "ToolPin",
     "User",
 ]

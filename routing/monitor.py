@@ -26,6 +26,7 @@ from routing.health.queries import Row
 from routing.health.store import Measured
 from routing.health.traffic import Sample, Window
 from routing.paths.base import PathClient, Probe
+from routing.paths.turns import HasLine
 from routing.router import Routed
 
 PROBE_WITHIN_S = 4.5
@@ -153,7 +154,7 @@ class HybridHealthMonitor:
             judged=health.judge(known, now_us),
             breaker=breaker,
             stages=[asdict(stage) for stage in seen.probe.stages] if seen.probe else [],
-            figures=self._window.figures(*where, now_us),
+            figures=replace(self._window.figures(*where, now_us), line=_line(seen.client)),
             probe_ok=seen.probe.ok if seen.probe else None,
             observed_us=now_us,
         )
@@ -238,6 +239,11 @@ def _problem(probe: Probe) -> str:
     if not probe.stages:
         return f"no stage ended within {PROBE_WITHIN_S} s"
     return next((f"{s.name}: {s.detail}" for s in probe.stages if not s.ok), "")
+
+
+def _line(client: PathClient | None) -> dict[str, int]:
+    """Return how calls wait for `client` in this process, nothing where none ever does."""
+    return asdict(client.line()) if isinstance(client, HasLine) else {}
 
 
 def _us(now: datetime) -> int:

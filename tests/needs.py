@@ -64,8 +64,15 @@ def chromium() -> str:
     return "" if chromium_path() else "no Chromium; install the package chromium"
 
 
+def npm() -> str:
+    """Tell why no server for Node.js can be installed and run."""
+    there = shutil.which("node") and shutil.which("npm")
+    return "" if there else "no Node.js; install the packages nodejs and npm"
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "postgresql": postgresql,
     "redis": redis,
     "chromium": chromium,
+    "npm": npm,
 }

@@ -131,6 +131,7 @@ def _lane(path: Path, measured: Measured) -> Lane:
         window=_window(said),
         figures=(
             *_figures(said, budget_ms, _in_time(path, measured)),
+            *_line(said.get("line")),
             _breaker(row, measured.circuit),
         ),
         stages=_stages(row),
@@ -199,6 +200,18 @@ def _figures(said: Mapping[str, Any], budget_ms: int, in_time: Figure) -> tuple[
         is_known=bool(calls),
     )
     return (*times, in_time, errors)
+
+
+def _line(said: Mapping[str, int] | None) -> tuple[Figure, ...]:
+    """Return how many calls wait in the process that probes, where a path lets them wait."""
+    if not said:
+        return ()
+    notes = [f"{said['under_way']} of {said['at_once']} under way"]
+    if said["waiting"]:
+        notes.insert(0, f"oldest {took(said['oldest_ms'] * 1000)}")
+    if said["refused"]:
+        notes.append(f"{said['refused']} refused since the start")
+    return (Figure(name="waiting", value=str(said["waiting"]), note=" · ".join(notes)),)
 
 
 def _in_time(path: Path, measured: Measured) -> Figure:

@@ -27,7 +27,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What a lane shows; percentiles in µs by nearest rank, None without a success."""
+    """What a lane shows; percentiles in µs by nearest rank, None without a success.
+
+    `line` is how calls wait where a path lets them: under_way, waiting, oldest_ms, refused.
+    """
 
     calls: int = 0
     synthetic: int = 0
@@ -37,6 +40,7 @@ class Figures:
     p95_us: int | None = None
     p99_us: int | None = None
     failures: dict[str, int] = field(default_factory=dict)
+    line: dict[str, int] = field(default_factory=dict)
 
 
 class Window:

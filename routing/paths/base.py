@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from routing.core.errors import HybridOpsError
-from routing.core.values import EnvironmentName, Failure, Operation, Path
+from routing.core.values import EnvironmentName, Failure, Operation, Path, Priority
 
 Speaker = Literal["user", "assistant"]
 
@@ -35,8 +35,9 @@ class Call:
     """One attempt. `timeout_s` is all the time it has, connecting included.
 
     `first_s` is how long the other side may say nothing at all, `gap_s` the longest silence
-    between two pieces of a stream; None leaves it to the path, within `timeout_s`. `nonce` is a
-    run's mark that the other side's journal must show; empty for real traffic.
+    between two pieces of a stream; None leaves it to the path, within `timeout_s`. `priority` is
+    its place where a path lets calls wait in line. `nonce` is a run's mark that the other side's
+    journal must show; empty for real traffic.
     """
 
     environment: EnvironmentName
@@ -50,6 +51,7 @@ class Call:
     nonce: str = ""
     first_s: float | None = None
     gap_s: float | None = None
+    priority: Priority = Priority.MEDIUM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

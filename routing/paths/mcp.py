@@ -3,32 +3,36 @@
 The client must be entered and left by the same task (the SDK's cancel scopes demand it), so a
 task of its own holds it (`mcp_client.Held`) and everybody else only calls it. It is made when the
 first one needs it, and anew when its session or its address is gone; calls under way on the old
-one end there.
+one end there. A bounded number of calls is under way, the others wait in line by priority.
+
+The server's tools are listed on every connection and at every probe. The configured one is called
+only while it is what was pinned (`core.pinning`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from routing.core import pinning
+from routing.core.pinning import Listing, Pin, Tool
 from routing.core.values import Failure, Path
-from routing.paths import base, mcp_client, mcp_transport, mcp_words
+from routing.paths import address, base, mcp_client, mcp_transport, mcp_words
 from routing.paths.base import Answer, Call, PathError, Probe, Stage
 from routing.paths.mcp_client import Held
 from routing.paths.mcp_replies import SessionLost
 from routing.paths.mcp_transport import Exchange
+from routing.paths.turns import Line, Turns
 
 if TYPE_CHECKING:
     from mcp import Client
 
 PROBE_S = 3.5  # all stages together
 RENEW_S = 5.0
+LEAST_S = 0.05  # a call with less time than this left is not sent
 load_sdk = mcp_client.load_sdk
 
 
@@ -37,7 +41,7 @@ class MCPRouter:
 
     `endpoint` returns the server's URL. `arguments` is the template of the tool's arguments;
     None means the tool takes ours as they are. `idempotent` says that the tool may be called
-    twice for one request.
+    twice for one request. `turns` bounds the calls under way, `look` finds a name's addresses.
     """
 
     path = Path.MCP
@@ -51,10 +55,16 @@ class MCPRouter:
         arguments: Mapping[str, Any] | None = None,
         idempotent: bool = False,
         probe_tool: str = "",
+        turns: Turns | None = None,
+        look: address.Lookup = address.lookup,
     ) -> None:
         self.target = target
-        self.tools_digest = ""
-        self._tool = tool
+        self.tool = tool
+        self.listing: Listing | None = None
+        self._pin: Pin | None = None
+        self._refusal = ""
+        self._turns = turns or Turns()
+        self._look = look
         self._endpoint = endpoint
         self._arguments = arguments
         self._idempotent = idempotent
@@ -63,21 +73,43 @@ class MCPRouter:
         self._old: set[Held] = set()
         self._closed = False
 
+    @property
+    def tools_digest(self) -> str:
+        """The digest of what the server listed last, empty before it did."""
+        return self.listing.digest if self.listing else ""
+
+    def adopt(self, pin: Pin | None) -> None:
+        """Call the tool only while it is as `pin` says."""
+        self._pin = pin
+        self._judge()
+
+    def line(self) -> Line:
+        """Return how many calls are under way and wait."""
+        return self._turns.look()
+
     async def call(self, call: Call) -> Answer:
         """Return what the tool said; raises PathError."""
         base.check(call)
-        meta: dict[str, Any] = {"hybridops/decision": call.decision_id}
-        if call.nonce:
-            meta["hybridops/nonce"] = call.nonce
         arguments = mcp_words.fill(self._arguments, call)
         exchange = Exchange(ends=time.monotonic() + call.timeout_s, acts=not self._idempotent)
+        await self._turns.take(call.priority, call.timeout_s - LEAST_S)
         try:
             result = await self._ask(
-                lambda client: mcp_client.call_tool(client, self._tool, arguments, meta), exchange
+                lambda client: self._called(client, arguments, mcp_words.meta(call)), exchange
             )
-            return mcp_words.answer(result, self._tool)
+            return mcp_words.answer(result, self.tool)
         except PathError as error:
             raise base.discreet(error, call) from error.__cause__
+        finally:
+            self._turns.give_back()
+
+    async def _called(
+        self, client: Client, arguments: Mapping[str, Any], meta: Mapping[str, Any]
+    ) -> Any:
+        """Call the tool, unless it is not the one that was pinned; the list is known by now."""
+        if self._refusal:
+            raise PathError(Failure.DISABLED, self._refusal, sent=False)
+        return await mcp_client.call_tool(client, self.tool, arguments, meta)
 
     def stream(self, call: Call) -> AsyncGenerator[str | Answer]:
         """Yield what the tool said, in one piece: MCP has no other."""
@@ -125,7 +157,9 @@ class MCPRouter:
             raise PathError(Failure.UNREACHABLE, "The client is closed.", sent=False)
         held = self._held
         if held is None or held.gone:
-            held = self._held = Held(self._endpoint(), self.target)
+            url = self._endpoint()
+            address.check(url)
+            held = self._held = Held(url, self.target, learn=self._learn, look=self._look)
         return held
 
     async def _ask(self, work: Callable[[Client], Awaitable[Any]], exchange: Exchange) -> Any:
@@ -172,11 +206,12 @@ class MCPRouter:
         return past and not error.sent
 
     async def _reach(self, exchange: Exchange) -> None:
-        parts = urlsplit(self._endpoint())
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        parts = address.check(self._endpoint())
+        host, port = parts.hostname or "", parts.port or mcp_transport.PORTS[parts.scheme]
         try:
             async with asyncio.timeout(min(mcp_transport.CONNECT_S, exchange.left_s())):
-                _, writer = await asyncio.open_connection(parts.hostname, port)
+                place, *_ = await address.Addresses(self._look).of(host, port)
+                _, writer = await asyncio.open_connection(place, port)
         except (OSError, TimeoutError) as error:
             text = base.words(error) or "no connection in time"
             raise PathError(Failure.UNREACHABLE, text, sent=False) from error
@@ -188,13 +223,17 @@ class MCPRouter:
         await self._ask(mcp_client.greet, exchange)
 
     async def _list(self, exchange: Exchange) -> None:
-        tools = await self._ask(mcp_client.tools, exchange)
-        text = json.dumps(sorted(tools), sort_keys=True)
-        self.tools_digest = hashlib.sha256(text.encode()).hexdigest()
-        count = sum(name == self._tool for name, _ in tools)
-        if count != 1:
-            times = f"{count} tools" if count else "no tool"
-            raise PathError(Failure.PROTOCOL, f"The server has {times} named {self._tool}.")
+        self._learn(await self._ask(mcp_client.tools, exchange))
+        if self._refusal:
+            raise PathError(Failure.DISABLED, self._refusal, sent=False)
+
+    def _learn(self, tools: list[Tool]) -> None:
+        self.listing = pinning.listing(tools, self.tool)
+        self._judge()
+
+    def _judge(self) -> None:
+        refusal = pinning.refusal(self._pin, self.listing) if self.listing else ""
+        self._refusal = base.words(refusal)
 
     async def _harmless(self, exchange: Exchange) -> None:
         words = {"text": "ping"}

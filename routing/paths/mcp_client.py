@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from routing.core import pinning
+from routing.core.pinning import Tool
 from routing.core.values import Failure
-from routing.paths import base, mcp_transport, mcp_words
+from routing.paths import address, base, mcp_transport, mcp_words
 from routing.paths.base import PathError
 from routing.paths.mcp_transport import Exchange
 
@@ -27,10 +28,22 @@ MODERN = "2026-07-28"
 
 
 class Held:
-    """One MCP client, entered and left by one task; `gone` once it is of no more use."""
+    """One MCP client, entered and left by one task; `gone` once it is of no more use.
 
-    def __init__(self, url: str, name: str) -> None:
+    `learn` is told the server's tools before the first call goes out; `look` finds addresses.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        learn: Callable[[list[Tool]], None],
+        look: address.Lookup = address.lookup,
+    ) -> None:
         self.url = url
+        self._learn = learn
+        self._look = look
         self.gone = False
         self.since = time.monotonic()
         self._calls = 0
@@ -105,7 +118,7 @@ class Held:
 
         exchange = Exchange(ends=time.monotonic() + HANDSHAKE_S)
         async with contextlib.AsyncExitStack() as stack:
-            http = await stack.enter_async_context(mcp_transport.client())
+            http = await stack.enter_async_context(mcp_transport.client(self._look))
             transport = streamable_http_client(self.url, http_client=http)
             with mcp_transport.under(exchange):
                 try:
@@ -113,11 +126,23 @@ class Held:
                         client = await stack.enter_async_context(Client(transport, cache=None))
                 except (TimeoutError, MCPError, ValueError, RuntimeError, ExceptionGroup) as error:
                     raise _unconnected(exchange.problem, error) from error
-                # What a tool wants repeated in headers stands in its listing.
-                with contextlib.suppress(PathError):
-                    await _guarded(tools(client), exchange)
-            self._ready.set_result(client)
-            await self._end.wait()
+                problem = await self._list(client, exchange)
+            # Not raised in here: the SDK would wrap it into a group of its own.
+            self._ready.set_result(problem or client)
+            if problem is None:
+                await self._end.wait()
+
+    async def _list(self, client: Client, exchange: Exchange) -> PathError | None:
+        """List the tools before the first call; return why nothing may be called.
+
+        What a tool wants repeated in headers stands there, and what is not as it was pinned must
+        not be called.
+        """
+        try:
+            self._learn(await _guarded(tools(client), exchange))
+        except PathError as error:
+            return _unsent(error)
+        return None
 
 
 async def _guarded(work: Awaitable[Any], exchange: Exchange) -> Any:
@@ -174,19 +199,33 @@ async def greet(client: Client) -> None:
         await client.session.send_ping()
 
 
-async def tools(client: Client) -> list[tuple[str, str]]:
-    """Return name and digested words of each tool; raises PathError for a list without end."""
-    found: list[tuple[str, str]] = []
-    cursor: str | None = None
-    for _ in range(MOST_PAGES):
-        page = await client.list_tools(cursor=cursor)
-        for tool in page.tools:
-            words = [tool.name, tool.description, tool.input_schema]
-            found.append((tool.name, json.dumps(words, sort_keys=True)))
+async def tools(client: Client) -> list[Tool]:
+    """Return the server's tools; raises PathError for a list without end."""
+    found: list[Tool] = []
+    cursors: list[str] = []
+    while True:
+        page = await client.list_tools(cursor=cursors[-1] if cursors else None)
+        found += [_tool(one) for one in page.tools]
+        if len(found) > pinning.MOST_TOOLS:
+            text = f"The server lists over {pinning.MOST_TOOLS} tools; none of them is called."
+            raise PathError(Failure.PROTOCOL, text)
         cursor = page.next_cursor
         if cursor is None:
             return found
-    raise PathError(Failure.PROTOCOL, f"The server's list of tools is over {MOST_PAGES} pages.")
+        if cursor in cursors or len(cursors) == MOST_PAGES - 1:
+            text = f"The server's list of tools goes in a circle or over {MOST_PAGES} pages."
+            raise PathError(Failure.PROTOCOL, text)
+        cursors.append(cursor)
+
+
+def _tool(listed: Any) -> Tool:
+    notes = listed.annotations
+    return Tool(
+        name=listed.name,
+        description=listed.description or "",
+        input_schema=listed.input_schema,
+        annotations=notes.model_dump(by_alias=True, exclude_none=True) if notes else {},
+    )
 
 
 def load_sdk() -> None:

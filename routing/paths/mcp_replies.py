@@ -1,7 +1,8 @@
 """Reading one HTTP answer of an MCP server as the one message that answers one request.
 
-At most 1 MiB of it, not compressed. Events are read up to the answer; what the server asks of us
-on the way (sampling, elicitation) ends the call.
+At most 1 MiB of it, not compressed, and not in more parts than the SDK can make objects of within
+20 MB: it takes up to 2 kB for one. Events are read up to the answer; what the server asks of us on
+the way (sampling, elicitation) ends the call.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from routing.core.values import Failure
 from routing.paths.base import PathError, seconds, words
 
 MOST_BYTES = 1_048_576
+MOST_PARTS = 8_000  # objects and lists; a thousand tools with schemas have about as many
+MOST_VALUES = 30_000
+DEEPEST = 100
 SESSION = "mcp-session-id"
 _JSON = {"content-type": "application/json"}
 
@@ -57,7 +61,8 @@ async def read(
             Failure.PROTOCOL, f"The MCP server answered in {words(kind) or 'no type'}."
         )
     elif not _answers(said, message):
-        raise PathError(Failure.PROTOCOL, "The MCP server's answer is none to what was asked.")
+        text = "The MCP server's answer is none to what was asked, or of far too many parts."
+        raise PathError(Failure.PROTOCOL, text)
     elif said.get("id") is None:  # the SDK would wait for another one
         body = json.dumps({**said, "id": message["id"]}).encode()
     headers = {**_JSON, **{k: v for k, v in response.headers.items() if k == SESSION}}
@@ -144,11 +149,37 @@ async def _event(
 
 
 def _parsed(body: bytes) -> Mapping[str, Any]:
+    """Return the JSON object in `body`, empty if there is none that can be handled."""
+    brackets = body.count(b"{") + body.count(b"[")  # those within texts among them
+    if brackets > MOST_PARTS * 10:
+        return {}
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    if not isinstance(said, dict):
+        return {}
+    small = brackets <= DEEPEST and body.count(b",") <= MOST_VALUES
+    return said if small or _is_simple(said) else {}
+
+
+def _is_simple(said: Mapping[str, Any]) -> bool:
+    """Tell whether `said` has few enough parts, none of them too deep."""
+    level: list[Any] = [said]
+    parts = every = 0
+    for _ in range(DEEPEST):
+        inner: list[Any] = []
+        for one in level:
+            values = one.values() if isinstance(one, dict) else one
+            inner += [value for value in values if isinstance(value, dict | list)]
+            every += len(one)
+        parts += len(inner)
+        if parts > MOST_PARTS or every > MOST_VALUES:
+            return False
+        if not inner:
+            return True
+        level = inner
+    return False
 
 
 def _answers(said: Mapping[str, Any], message: Mapping[str, Any]) -> bool:

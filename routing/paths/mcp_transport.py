@@ -5,6 +5,8 @@ reads without end, and sends notifications one after the other, so that one that
 every call. Here each request is one exchange within one deadline and one size. What goes wrong is
 noted on the exchange in our words, and the SDK gets a plain error for that one request.
 
+A name is connected to at the address that was judged (see `address`), under its own name.
+
 An answer that broke off is not resumed: whether to ask again is for the router to say. The stream
 of a server's own messages is not opened.
 """
@@ -25,7 +27,8 @@ from typing import Any
 import httpx2
 
 from routing.core.values import Failure
-from routing.paths import mcp_replies
+from routing.paths import address, mcp_replies
+from routing.paths.address import Addresses
 from routing.paths.base import PathError, words
 
 CONNECT_S = 1.0
@@ -33,6 +36,7 @@ ASIDE_S = 1.0  # notifications, replies to the server, the end of a session
 MOST_ASIDE = 16
 IDLE_S = 4.0  # below the 5 s after which common servers close an idle connection
 INTERNAL_ERROR = -32603  # JSON-RPC 2.0
+PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(slots=True)
@@ -79,8 +83,11 @@ def under(exchange: Exchange) -> Iterator[None]:
 class OneAnswer(httpx2.AsyncBaseTransport):
     """Wraps the real transport; see the module."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
+    def __init__(
+        self, inner: httpx2.AsyncBaseTransport, addresses: Addresses | None = None
+    ) -> None:
         self._inner = inner
+        self._addresses = addresses or Addresses()
         self._aside: set[asyncio.Task[None]] = set()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -111,7 +118,7 @@ class OneAnswer(httpx2.AsyncBaseTransport):
         begun = False
         try:
             async with asyncio.timeout(exchange.left_s()) as exchange.timer:
-                response = await self._inner.handle_async_request(request)
+                response = await self._send(request)
                 begun = True
                 try:
                     answer = await mcp_replies.read(request, message, response)
@@ -122,9 +129,22 @@ class OneAnswer(httpx2.AsyncBaseTransport):
         except TimeoutError:
             raise PathError(Failure.TIMEOUT, "No answer in the time of the call.") from None
         except httpx2.TransportError as error:
-            raise _lost(error, exchange, begun=begun) from error
+            raise _lost(error, request, exchange, begun=begun) from error
         finally:
             exchange.timer = None
+
+    async def _send(self, request: httpx2.Request) -> httpx2.Response:
+        """Send `request` to where its host may be reached, to the next address if one is deaf."""
+        host, port = request.url.host, request.url.port or PORTS[request.url.scheme]
+        *others, last = await self._addresses.of(host, port)
+        for place in others:
+            with contextlib.suppress(httpx2.ConnectError, httpx2.ConnectTimeout):
+                return await self._inner.handle_async_request(_at(place, request))
+        try:
+            return await self._inner.handle_async_request(_at(last, request))
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            self._addresses.forget(host, port)
+            raise
 
     async def _on_the_side(
         self, request: httpx2.Request, message: Mapping[str, Any]
@@ -136,21 +156,22 @@ class OneAnswer(httpx2.AsyncBaseTransport):
             task = asyncio.create_task(self._drop(request))
             self._aside.add(task)
             task.add_done_callback(self._aside.discard)
-        return httpx2.Response(202, request=request)
+        return httpx2.Response(200 if request.method == "DELETE" else 202, request=request)
 
     async def _drop(self, request: httpx2.Request) -> None:
         """Send `request`; what comes back, or does not, changes nothing."""
-        with contextlib.suppress(TimeoutError, httpx2.TransportError):
+        with contextlib.suppress(TimeoutError, httpx2.TransportError, PathError):
             async with asyncio.timeout(ASIDE_S):
-                response = await self._inner.handle_async_request(request)
+                response = await self._send(request)
                 await response.aclose()
 
 
-def client(*, token: str = "") -> httpx2.AsyncClient:
-    """Return the HTTP client for one MCP server: no proxy from the environment, no redirects."""
+def client(look: address.Lookup = address.lookup) -> httpx2.AsyncClient:
+    """Return the HTTP client for one MCP server: no proxy from the environment, no redirects.
+
+    `look` finds the addresses of a name.
+    """
     headers = {"Accept-Encoding": "identity"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
     inner = httpx2.AsyncHTTPTransport(
         verify=trust(),
         trust_env=False,
@@ -159,7 +180,7 @@ def client(*, token: str = "") -> httpx2.AsyncClient:
         ),
     )
     return httpx2.AsyncClient(
-        transport=OneAnswer(inner),
+        transport=OneAnswer(inner, Addresses(look)),
         headers=headers,
         timeout=httpx2.Timeout(None, connect=CONNECT_S),
         trust_env=False,
@@ -171,6 +192,20 @@ def client(*, token: str = "") -> httpx2.AsyncClient:
 def trust() -> ssl.SSLContext:
     """Return the certificates trusted by this process; reading them takes 50 ms, so once."""
     return httpx2.create_ssl_context(trust_env=False)
+
+
+def _at(place: str, request: httpx2.Request) -> httpx2.Request:
+    """Return `request` for the address `place`; host and certificate stay those of its name."""
+    host = request.url.host
+    if place == host:
+        return request
+    return httpx2.Request(
+        request.method,
+        request.url.copy_with(host=place),
+        headers=request.headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": host},
+    )
 
 
 def _message(request: httpx2.Request) -> Mapping[str, Any]:
@@ -191,9 +226,14 @@ def _check_outage(message: Mapping[str, Any], exchange: Exchange) -> None:
         raise met
 
 
-def _lost(error: httpx2.TransportError, exchange: Exchange, *, begun: bool) -> PathError:
+def _lost(
+    error: httpx2.TransportError, request: httpx2.Request, exchange: Exchange, *, begun: bool
+) -> PathError:
     """Return what a lost connection means; a tool that may have acted is an unknown outcome."""
-    text = words(f"{type(error).__name__}: {error}")
+    said = str(error)
+    if not said and request.url.scheme == "https" and isinstance(error, httpx2.ConnectError):
+        said = "the server broke off the TLS handshake; it must speak TLS 1.2 or later"
+    text = words(f"{type(error).__name__}: {said}")
     never = httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout
     if isinstance(error, never | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
         return PathError(Failure.UNREACHABLE, text, sent=False)

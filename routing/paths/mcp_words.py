@@ -38,6 +38,14 @@ def translate(code: int, message: str, exchange: Exchange) -> PathError:
     return PathError(_BY_CODE.get(code, Failure.PROVIDER), words(f"{code}: {message}"))
 
 
+def meta(call: Call) -> dict[str, Any]:
+    """Return the marks by which the other side's journal names the request."""
+    marks: dict[str, Any] = {"hybridops/decision": call.decision_id}
+    if call.nonce:
+        marks["hybridops/nonce"] = call.nonce
+    return marks
+
+
 def fill(template: Mapping[str, Any] | None, call: Call) -> dict[str, Any]:
     """Return the tool's arguments for `call`.
 

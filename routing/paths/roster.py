@@ -16,7 +16,7 @@ from routing.core.errors import Invalid
 from routing.core.settings import BedrockTransport
 from routing.core.values import EnvironmentName, Path
 from routing.fleet.queries import EnvironmentRow
-from routing.paths import local
+from routing.paths import local, turns
 from routing.paths.base import PathClient
 
 if TYPE_CHECKING:
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from routing.paths.bedrock_purse import Purse
     from routing.paths.mcp import MCPRouter
 
+log = logging.getLogger(__name__)
 GRACE_S = 60.0
 # What the thresholds of an environment may say about its Bedrock client.
 BEDROCK_KEYS = ("bedrock.operations", "bedrock.prices", "probe.paid_usd_per_day")
-log = logging.getLogger(__name__)
+# Settings of an environment: how many calls its MCP server gets at a time, how many may wait.
+AT_ONCE, LINE = "mcp.at_once", "mcp.line"
+MOST = 1024
 
 
 class Roster:
@@ -138,6 +141,10 @@ class Roster:
             arguments=row.mcp_arguments,
             idempotent=row.mcp_idempotent,
             probe_tool="echo" if row.mcp_target.startswith(local.PREFIX) else "",
+            turns=turns.Turns(
+                at_once=_whole(row, AT_ONCE, turns.AT_ONCE),
+                longest=_whole(row, LINE, turns.LONGEST),
+            ),
         )
 
     def _resolve(self, target: str, environment: EnvironmentName) -> str:
@@ -149,7 +156,17 @@ def _asks(row: EnvironmentRow, path: Path) -> tuple[Any, ...]:
     if path is Path.DIRECT_BEDROCK:
         own = (row.thresholds.get(key) for key in BEDROCK_KEYS)
         return row.bedrock_target, row.bedrock_region, row.bedrock_model, *own
-    return row.mcp_target, row.mcp_tool, row.mcp_arguments, row.mcp_idempotent
+    limits = row.thresholds.get(AT_ONCE), row.thresholds.get(LINE)
+    return row.mcp_target, row.mcp_tool, row.mcp_arguments, row.mcp_idempotent, *limits
+
+
+def _whole(row: EnvironmentRow, name: str, usual: int) -> int:
+    """Return a limit of calls from the settings of `row`, what is usual where it is none."""
+    value = row.thresholds.get(name, usual)
+    if type(value) is int and 1 <= value <= MOST:
+        return value
+    log.warning("%s of %s is %r; %d is used: give 1 to %d.", name, row.name, value, usual, MOST)
+    return usual
 
 
 async def _close_later(client: PathClient) -> None:

@@ -268,6 +268,25 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
             },
         ),
     ),
+    "mcp": (
+        Printed(
+            when="tools, with --accept or without: one object",
+            ask=("tools", *DEV),
+            keys={
+                "environment": "where",
+                "target": "the MCP server",
+                "tool": "the configured tool",
+                "drift": "none, others (another tool changed) or tool (ours did: not called)",
+                "pinned": "what was accepted: digest, at, by, reason, contract",
+                "there": "what was seen last: digest, at, contract, refusal",
+                "parts": "what of the configured tool differs",
+                "added": "other tools that are new",
+                "removed": "other tools that are gone",
+                "changed": "other tools that differ",
+                "tools": "all tools that were seen last",
+            },
+        ),
+    ),
     "upstream": (
         Printed(when="status, start: one object", ask=("mcp", "status"), keys=RUNNING),
         Printed(

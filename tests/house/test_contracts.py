@@ -30,6 +30,7 @@ SAMPLES = {
     "tables-flags": ("routing/wiring.py", "from routing.flags.models import Flag"),
     "tables-fleet": ("routing/wiring.py", "from routing.fleet.models import Process"),
     "tables-matrix": ("routing/wiring.py", "import routing.matrix.models"),
+    "tables-pins": ("routing/wiring.py", "import routing.pins.models"),
     "tables-decisions": ("routing/wiring.py", "import routing.decisions.models"),
     "tables-deployments": ("routing/wiring.py", "import routing.deployments.models"),
     "tables-health": ("routing/wiring.py", "import routing.health.models"),

@@ -16,7 +16,16 @@ from routing.core.decision import Kill, Override, decide
 from routing.core.errors import Unavailable
 from routing.core.flags import FlagName, defaults
 from routing.core.matrix import DEFAULT, Matrix
-from routing.core.values import Breaker, Failure, Health, Operation, Path, Reason, Skip
+from routing.core.values import (
+    Breaker,
+    Failure,
+    Health,
+    Operation,
+    Path,
+    Priority,
+    Reason,
+    Skip,
+)
 from routing.paths.base import Message
 from routing.paths.scripted import Step, fails, says, waits
 from routing.router import Routed
@@ -52,6 +61,13 @@ async def test_moves_on_exactly_where_the_table_of_failures_says_so(
     assert (routed.status == 200) is moved
     assert routed.conclusion.effective is (rest[0] if moved else None)
     assert routed.conclusion.reason is (Reason.FALLBACK_ERROR if moved else Reason.NO_PATH)
+
+
+async def test_a_path_is_told_how_urgent_the_request_is(stage: Stage) -> None:
+    await stage.router.route(ask(STANDARD))
+    await stage.router.route(ask(STANDARD, priority=Priority.HIGH))
+    own = stage.matrix.rows[STANDARD].default_priority
+    assert [call.priority for call in stage.mcp.calls] == [own, Priority.HIGH]
 
 
 async def test_tells_the_caller_what_a_final_failure_means(stage: Stage) -> None:

@@ -15,7 +15,7 @@ from tests.verified_fakes import asked
 from tests.verified_fakes.contract import Contract, Subject
 from tests.verified_fakes.standin import StandIn
 from tests.verified_fakes.test_direct_bedrock_client import connect as to_bedrock
-from tests.verified_fakes.test_mcp_router import address
+from tests.verified_fakes.test_mcp_router import at
 from tests.verified_fakes.test_mcp_router import connect as to_mcp
 
 
@@ -90,7 +90,7 @@ class TestMCPRouter(Contract):
     @pytest.fixture
     async def subject(self, mcp: StandIn) -> AsyncIterator[Subject]:
         async with asked.nothing_left():
-            client, before = to_mcp(lambda: address(mcp)), asked.mark(mcp)
+            client, before = to_mcp(lambda: at(mcp)), asked.mark(mcp)
             await client.probe()
             yield Subject(
                 client=client,

@@ -11,7 +11,8 @@ from routing.paths.mcp import MCPRouter
 from tests.verified_fakes import asked, hostile
 from tests.verified_fakes.asked import call, failed
 from tests.verified_fakes.hostile import Behave, Server, reply
-from tests.verified_fakes.test_mcp_hostile import HTML, answered, writing
+from tests.verified_fakes.list_m import HTML
+from tests.verified_fakes.test_mcp_hostile import answered, writing
 from tests.verified_fakes.test_mcp_router import connect
 
 
@@ -49,7 +50,15 @@ STATUSES = {
 }
 
 
-@pytest.mark.parametrize(("status", "failure"), STATUSES.items())
+def item(status: int) -> str:
+    """Name the item of list M that a status belongs to."""
+    numbers = {401: "M10 ", 403: "M10 ", 301: "M11 ", 302: "M11 ", 307: "M11 ", 308: "M11 "}
+    return f"{numbers.get(status, '')}{status}"
+
+
+@pytest.mark.parametrize(
+    ("status", "failure"), STATUSES.items(), ids=[item(status) for status in STATUSES]
+)
 @pytest.mark.parametrize("connected", [True, False])
 async def test_each_status_is_judged_and_nothing_it_names_is_fetched(
     client: MCPRouter, server: Server, status: int, failure: Failure, connected: bool
@@ -76,7 +85,7 @@ async def test_a_json_rpc_error_at_a_status_is_read(client: MCPRouter, server: S
 
 
 @pytest.mark.parametrize("hint", ["", "-5", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "9" * 400])
-async def test_a_hint_that_says_nothing_is_none(
+async def test_m12_a_hint_that_says_nothing_is_none(
     client: MCPRouter, server: Server, hint: str
 ) -> None:
     await client.call(call())
@@ -97,7 +106,18 @@ async def test_an_outage_at_the_greeting_is_no_word_about_the_protocol(
     assert (await client.call(call())).text == "well"
 
 
-async def test_cookies_and_sessions_that_nobody_asked_for_are_not_kept(
+@pytest.mark.parametrize("place", ["/elsewhere", "http://127.0.0.1:{own}/", "http://[::1]:{own}/"])
+async def test_m11_a_redirect_in_a_circle_or_to_this_machine_is_met_once(
+    client: MCPRouter, server: Server, place: str
+) -> None:
+    await client.call(call())
+    said = hostile.saying(reply(307, b"", location=place.format(own=server.port)))
+    server.behave = hostile.modern(said)
+    assert (await failed(client)).failure is Failure.PROTOCOL
+    assert len(server.of("tools/call")) == 2
+
+
+async def test_m21_cookies_and_sessions_that_nobody_asked_for_are_not_kept(
     client: MCPRouter, server: Server
 ) -> None:
     server.behave = hostile.modern(

@@ -170,7 +170,7 @@ async def test_nothing_is_left_of_a_call_that_nobody_waits_for() -> None:
 
 
 @pytest.mark.parametrize("version", ["1999-01-01", "", 7, None])
-async def test_a_protocol_that_nobody_knows_is_refused(version: object) -> None:
+async def test_m20_a_protocol_that_nobody_knows_is_refused(version: object) -> None:
     async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
         hello = {"protocolVersion": version, "capabilities": {}, "serverInfo": {}}
         known = request.kind == "initialize"
@@ -185,7 +185,7 @@ async def test_a_protocol_that_nobody_knows_is_refused(version: object) -> None:
         await client.close()
 
 
-async def test_a_server_that_learnt_the_newer_protocol_is_greeted_anew(
+async def test_m20_a_server_that_learnt_the_newer_protocol_is_greeted_anew(
     client: MCPRouter, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("routing.paths.mcp.RENEW_S", 0.0)
@@ -195,6 +195,29 @@ async def test_a_server_that_learnt_the_newer_protocol_is_greeted_anew(
     )
     assert (await failed(client)).failure is Failure.PROTOCOL
     assert (await client.call(call())).text == "well, new"
+
+
+async def test_m20_a_server_that_changes_its_version_with_every_answer_is_not_followed() -> None:
+    """What was agreed at the greeting stands: later claims are no part of an answer."""
+    old = Legacy()
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.kind in {"tools/call", "tools/list"}:
+            found = {"tools": [hostile.TOOL]} if request.kind == "tools/list" else {}
+            value = {"protocolVersion": "1999-01-01", **hostile.text("well"), **found}
+            body = {"jsonrpc": "2.0", "id": request.rpc["id"], "result": value}
+            writer.write(reply(200, body, mcp_protocol_version="1999-01-01"))
+            await writer.drain()
+            return
+        await old(request, writer)
+
+    async with asked.nothing_left(), hostile.serving(behave) as server:
+        client = connect(lambda: server.url)
+        for _ in range(3):
+            assert (await client.call(call())).text == "well"
+        versions = {r.headers["mcp-protocol-version"] for r in server.of("tools/call")}
+        assert versions == {hostile.LEGACY}
+        await client.close()
 
 
 async def hostile_to_sessions(request: Request, writer: asyncio.StreamWriter) -> None:

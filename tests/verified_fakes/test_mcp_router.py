@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 
 from routing.core.values import Failure, Path
+from routing.paths import address
+from routing.paths.address import Lookup
 from routing.paths.base import Answer, PathError
 from routing.paths.mcp import MCPRouter
+from routing.paths.turns import Turns
 from tests.verified_fakes import asked, standin
 from tests.verified_fakes.asked import call, failed, outcomes, until
 from tests.verified_fakes.standin import ROOT, StandIn
@@ -28,6 +31,8 @@ def connect(
     idempotent: bool = False,
     probe_tool: str = "",
     tool: str = "route_request",
+    turns: Turns | None = None,
+    look: Lookup = address.lookup,
 ) -> MCPRouter:
     return MCPRouter(
         target="test",
@@ -36,17 +41,19 @@ def connect(
         arguments=arguments,
         idempotent=idempotent,
         probe_tool=probe_tool,
+        turns=turns,
+        look=look,
     )
 
 
-def address(stand_in: StandIn) -> str:
+def at(stand_in: StandIn) -> str:
     return f"{stand_in.url()}/mcp"
 
 
 @pytest.fixture
 async def client(mcp: StandIn) -> AsyncIterator[MCPRouter]:
     async with asked.nothing_left():
-        made = connect(lambda: address(mcp), probe_tool="echo")
+        made = connect(lambda: at(mcp), probe_tool="echo")
         yield made
         await made.close()
 
@@ -73,7 +80,7 @@ async def test_the_other_side_sees_nonce_and_decision_in_one_request(
 
 async def test_a_template_shapes_the_arguments(mcp: StandIn) -> None:
     template = {"text": "<{operation}> {prompt}"}
-    client = connect(lambda: address(mcp), arguments=template, tool="echo")
+    client = connect(lambda: at(mcp), arguments=template, tool="echo")
     answer = await client.call(call("is {system} a slot?", system="no"))
     assert answer.text == "<standard> is {system} a slot?"
     await client.close()
@@ -120,7 +127,7 @@ async def test_each_fault_ends_in_time_after_one_request(
 async def test_an_idempotent_tool_has_no_unknown_outcome(
     mcp: StandIn, kind: str, failure: Failure
 ) -> None:
-    client = connect(lambda: address(mcp), idempotent=True)
+    client = connect(lambda: at(mcp), idempotent=True)
     await client.call(call())
     mcp.fault(kind=kind)
     assert (await failed(client)).failure is failure
@@ -219,7 +226,7 @@ async def test_a_moved_server_is_found_and_calls_under_way_end_on_the_old_one(
     mcp: StandIn, tmp_path: Folder
 ) -> None:
     other = await start(tmp_path, 0)
-    url = [address(mcp)]
+    url = [at(mcp)]
     client = connect(lambda: url[0])
     mcp.fault(kind="latency", ms=800)
     before = asked.mark(mcp)
@@ -227,7 +234,7 @@ async def test_a_moved_server_is_found_and_calls_under_way_end_on_the_old_one(
     await until(lambda: len(before.since("tools/call")) == 1)
     mcp.ask(do="clear")
     mcp.fault(kind="error", status=500)
-    url[0] = address(other.stand_in)
+    url[0] = at(other.stand_in)
     assert (await failed(client)).failure is Failure.PROVIDER  # it acted, so it is not repeated
     moved = asked.mark(other.stand_in)
     assert (await client.call(call())).text
@@ -273,7 +280,7 @@ async def test_a_caller_that_goes_ends_its_request_and_nobody_elses(
 
 async def test_closing_ends_the_calls_under_way(mcp: StandIn) -> None:
     async with asked.nothing_left():
-        client = connect(lambda: address(mcp))
+        client = connect(lambda: at(mcp))
         await client.call(call())
         mcp.fault(kind="hang", seconds=60)
         before = asked.mark(mcp)
@@ -318,7 +325,7 @@ async def test_a_probe_of_a_hanging_server_ends_and_names_the_stage(
 
 
 async def test_a_probe_misses_a_tool_that_is_not_there(mcp: StandIn) -> None:
-    client = connect(lambda: address(mcp), tool="no_such_tool")
+    client = connect(lambda: at(mcp), tool="no_such_tool")
     probe = await client.probe()
     assert [(stage.name, stage.ok) for stage in probe.stages][-1] == ("list_tools", False)
     assert "no_such_tool" in probe.stages[-1].detail
@@ -337,7 +344,7 @@ from tests.verified_fakes.test_mcp_router import connect
 bedrock.load_sdk()
 mcp.load_sdk()
 async def ask():
-    client = connect(lambda: {address(mcp)!r}, probe_tool="echo")
+    client = connect(lambda: {at(mcp)!r}, probe_tool="echo")
     assert (await client.probe()).ok
     await client.call(call())
     await client.close()

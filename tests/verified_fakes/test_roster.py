@@ -12,7 +12,9 @@ from routing.fleet.queries import EnvironmentRow
 from routing.paths import local
 from routing.paths.base import PathClient
 from routing.paths.local import Upstream
+from routing.paths.mcp import MCPRouter
 from routing.paths.roster import Roster
+from routing.paths.turns import AT_ONCE, LONGEST
 from tests.unit.paths.test_roster import row
 from tests.verified_fakes import asked
 from tests.verified_fakes.asked import MODEL, call
@@ -66,6 +68,30 @@ async def test_a_roster_without_stand_ins_makes_clients_that_say_so(tmp_path: Fo
             assert "No address is known" in problem.detail
             assert not (await client.probe()).ok
         await roster.close()
+
+
+@pytest.mark.parametrize(
+    ("limits", "bounds"),
+    [
+        ({}, (AT_ONCE, LONGEST)),
+        ({"mcp.at_once": 2, "mcp.line": 3}, (2, 3)),
+        ({"mcp.at_once": 0, "mcp.line": "many"}, (AT_ONCE, LONGEST)),
+    ],
+)
+async def test_an_environment_says_how_many_calls_its_server_gets(
+    tmp_path: Folder, limits: dict[str, object], bounds: tuple[int, int]
+) -> None:
+    roster = Roster(tmp_path)
+    roster.adopt([row(mcp_target="http://127.0.0.1:9/mcp", thresholds=limits)])
+    client = found(roster, EnvironmentName.DEVELOPMENT, Path.MCP)
+    assert isinstance(client, MCPRouter)
+    line = client.line()
+    assert (line.at_once, line.longest) == bounds
+    roster.adopt([row(mcp_target="http://127.0.0.1:9/mcp", thresholds={"mcp.at_once": 7})])
+    again = found(roster, EnvironmentName.DEVELOPMENT, Path.MCP)
+    assert isinstance(again, MCPRouter)
+    assert again.line().at_once == 7
+    await roster.close()
 
 
 def found(roster: Roster, name: EnvironmentName, path: Path) -> PathClient:

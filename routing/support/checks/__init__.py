@@ -38,6 +38,7 @@ CHECKS: tuple[Check, ...] = tuple(
         ("paths.settings", "both paths are configured", paths.settings),
         ("paths.residency", "both paths stay where data may go", paths.residence),
         ("paths.credentials", "direct_bedrock has credentials", paths.credentials),
+        ("paths.tools", "the MCP server's tools are as accepted", paths.tools),
         ("health.fresh", "both paths were measured lately and are well", paths.measured),
         ("processes.alive", "a process serves this environment", machine.processes),
         ("processes.versions", "all processes run the same", machine.versions),

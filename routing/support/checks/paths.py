@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from routing.compliance import residency
+from routing.core import pinning
+from routing.core.chain import Json
 from routing.core.findings import Found, Severity
+from routing.core.pinning import Drift
 from routing.core.values import Health, Path
 from routing.fleet import queries as fleet
 from routing.fleet.queries import EnvironmentRow
 from routing.health import queries as health
 from routing.health.queries import Row
 from routing.health.snapshot import STALE_US
+from routing.pins import queries as pins
+from routing.pins.queries import PinRow
 from routing.support.site import Site
 
 STALE_S = STALE_US // 1_000_000
@@ -102,6 +107,43 @@ def credentials(site: Site) -> Iterator[Found]:
             ],
             evidence={"stage": "credentials", "measured": measured.observed_at.isoformat()},
         )
+
+
+def tools(site: Site) -> Iterator[Found]:
+    """Compare what the MCP server lists with what was accepted of it."""
+    place = fleet.environment(site.environment)
+    row = pins.pin(site.environment, place.mcp_target, place.mcp_tool)
+    if row is None or row.pin.drift is Drift.NONE:
+        return
+    command = f"`manage.py mcp tools --environment {site.environment}`"
+    if row.pin.drift is Drift.TOOL:
+        yield Found(
+            severity=Severity.HIGH,
+            title=f"The MCP tool {row.pin.tool} changed since it was accepted: nobody calls it.",
+            remediation=f"Compare the two with {command}; accept what is there with --accept and "
+            "--reason if it is right, else mend the server and then accept.",
+            evidence=_drift(row),
+        )
+        return
+    yield Found(
+        severity=Severity.LOW,
+        title="The MCP server's other tools changed since they were accepted; ours did not.",
+        remediation=f"Look at them with {command}, and accept them there if they are right.",
+        evidence=_drift(row),
+    )
+
+
+def _drift(row: PinRow) -> dict[str, Json]:
+    return {
+        "target": row.target,
+        "accepted": row.pin.digest,
+        "there_now": row.seen.digest,
+        "seen_at": row.seen_at.isoformat(timespec="seconds"),
+        "parts": list(row.difference.parts),
+        "added": pinning.named(row.difference.added),
+        "removed": pinning.named(row.difference.removed),
+        "changed": pinning.named(row.difference.changed),
+    }
 
 
 def measured(site: Site) -> Iterator[Found]:

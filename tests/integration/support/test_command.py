@@ -122,5 +122,5 @@ def test_tells_a_person_each_check_and_the_sum(capsys: Any) -> None:
     process(wiring.now())
     call_command("support", "audit", "--environment", "development")
     told = capsys.readouterr()
-    assert told.out.strip() == "healthy: 19 checks, 0 findings."
-    assert "1 of 19: the database answers, and soon" in told.err
+    assert told.out.strip() == "healthy: 20 checks, 0 findings."
+    assert "1 of 20: the database answers, and soon" in told.err

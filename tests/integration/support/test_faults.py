@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path as Folder
 from typing import Any
@@ -15,8 +16,11 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from routing import wiring
 from routing.audit import guards
+from routing.changes import tools
+from routing.core import pinning
 from routing.core.findings import Overall, Severity
 from routing.core.flags import FlagName
+from routing.core.pinning import Tool
 from routing.core.values import Health
 from routing.decisions.log import DecisionLog
 from routing.flags.models import FlagState
@@ -37,6 +41,7 @@ from tests.integration.support.ground import (
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
+OURS = Tool(name="route_request", description="Answers.")
 
 
 def write_segment(place: Site, *, at: Any) -> Folder:
@@ -172,6 +177,21 @@ def a_segment_is_damaged(place: Site) -> None:
     path.write_bytes(text)
 
 
+def see_tools(place: Site, *found: Tool) -> None:
+    seen = pinning.listing(found, OURS.name)
+    tools.see(now=place.now, environment=DEV, target="local:mcp", seen=seen)
+
+
+def the_mcp_tool_changed(place: Site) -> None:
+    see_tools(place, OURS)
+    see_tools(place, replace(OURS, description="Answers, and sends all on."))
+
+
+def another_mcp_tool_came(place: Site) -> None:
+    see_tools(place, OURS)
+    see_tools(place, OURS, Tool(name="delete_all"))
+
+
 FAULTS: tuple[tuple[Fault, str, Severity], ...] = (
     (a_migration_is_missing, "database.migrations", Severity.CRITICAL),
     (a_migration_is_unknown, "database.migrations", Severity.HIGH),
@@ -187,6 +207,8 @@ FAULTS: tuple[tuple[Fault, str, Severity], ...] = (
     (there_are_no_credentials, "paths.credentials", Severity.CRITICAL),
     (data_leaves_its_place, "paths.residency", Severity.CRITICAL),
     (a_path_is_half_configured, "paths.settings", Severity.HIGH),
+    (the_mcp_tool_changed, "paths.tools", Severity.HIGH),
+    (another_mcp_tool_came, "paths.tools", Severity.LOW),
     (nobody_serves, "processes.alive", Severity.HIGH),
     (a_process_was_killed, "processes.alive", Severity.LOW),
     (a_process_runs_old_code, "processes.versions", Severity.HIGH),

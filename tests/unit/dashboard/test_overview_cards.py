@@ -237,6 +237,26 @@ def table(*rows: Row) -> dict[Operation, overview.RequestRow]:
     return {row.operation: row for row in made.rows}
 
 
+LINE = {"at_once": 64, "longest": 256, "under_way": 64, "waiting": 3, "oldest_ms": 1200}
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            {**LINE, "refused": 2},
+            ("3", "oldest 1.2 s · 64 of 64 under way · 2 refused since the start"),
+        ),
+        ({**LINE, "under_way": 1, "waiting": 0, "refused": 0}, ("0", "1 of 64 under way")),
+    ],
+)
+def test_a_line_says_how_many_wait_and_how_long_the_first_has(
+    line: dict[str, int], shown: tuple[str, str]
+) -> None:
+    assert figures(lane(path_row(figures={"line": line})))["waiting"] == shown
+    assert "waiting" not in figures(lane(path_row(figures={"line": {}})))
+
+
 def test_an_operation_nobody_asked_for_has_no_figures() -> None:
     rows = table(decision())
     assert rows[Operation.EMERGENCY].effective == ()
