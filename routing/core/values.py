@@ -189,6 +189,8 @@ class Action(StrEnum):
     FLAG_CREATE = "flag.create"
     FLAG_CHANGE = "flag.change"
     MATRIX_CHANGE = "matrix.change"
+    BREAKER_FORCE = "breaker.force"
+    BREAKER_RELEASE = "breaker.release"
     DENIALS_SUPPRESSED = "denials.suppressed"
     ROUTE_ASK = "route.ask"
     REPORT_READ = "report.read"
