@@ -18,6 +18,7 @@ from django.db import connection
 from routing import loops, stream, synthetic
 from routing.access import signin, tokens
 from routing.audit import ledger
+from routing.breakers import sharing
 from routing.breakers.board import Board, Key
 from routing.compliance import gate, residency
 from routing.compliance.residency import Residence
@@ -44,7 +45,7 @@ from routing.support import mode as support
 from routing.support.queries import Status
 
 # What a snapshot does not hold; it would only make the process look for nothing.
-_TOLD_OFTEN = frozenset({"decisions", "health"})
+_TOLD_OFTEN = frozenset({"decisions", "health", sharing.TOPIC})
 RUNNER_WITHIN_S = 10.0  # a probe or a call for a runner; both have shorter ends of their own
 DECISIONS_TOLD_S = 1.0  # pages need no more; thousands may be shipped within a second
 
@@ -78,6 +79,12 @@ class Engine:
         self._seen = asyncio.Event()  # our row says that we serve
         self._support: Mapping[EnvironmentName, Mapping[str, Any]] = {}
         self.board = Board()
+        self.sharing = sharing.Sharing(
+            board=self.board,
+            environments=settings.environments,
+            process=self.process,
+            now=clock,
+        )
         self.roster = Roster(home)
         self.keeper = Keeper(home) if settings.embedded else None
         self.log = DecisionLog(home / "segments", process=self.name, boot=self.boot)
@@ -154,6 +161,7 @@ class Engine:
         async with loops.hand("start") as hand:
             await hand.do(self._refresh)
             self.roster.adopt(await hand.do(queries.environments))
+            await hand.do(self.sharing.round)  # a breaker that is forced is so from the start
         await asyncio.to_thread(self.log.open, self.clock())
 
     async def close(self) -> None:
@@ -175,6 +183,7 @@ class Engine:
             ("process-row", self._keep_row),
             ("shipper", self._ship),
             ("monitor", self._watch),
+            ("breakers", self._share),
             ("operations", self._operate),
             (
                 "bookings",
@@ -272,7 +281,9 @@ class Engine:
     async def _hear(self) -> None:
         """Look at once when a change is announced; without Redis only our own are."""
         async for heard in stream.listen():
-            if heard.topic not in _TOLD_OFTEN:
+            if heard.topic == sharing.TOPIC:
+                self.sharing.hear()
+            elif heard.topic not in _TOLD_OFTEN:
                 self._told.set()
 
     def _read_what_changed(self) -> Sequence[EnvironmentRow]:
@@ -340,6 +351,11 @@ class Engine:
                     await asyncio.sleep(self.settings.probe_s)
             finally:
                 await asyncio.shield(hand.try_to(self.watch.release))
+
+    async def _share(self) -> None:
+        """Keep the breakers the same as those of other processes; alone without the database."""
+        async with loops.hand("breakers") as hand:
+            await self.sharing.keep(hand.try_to, self.settings.poll_s)
 
 
 def _import_sdks() -> None:

@@ -45,7 +45,7 @@ def monotonic_us() -> int:
     return time.monotonic_ns() // 1000
 
 
-def _nobody() -> None:
+def nobody() -> None:
     """Nobody shares these breakers."""
 
 
@@ -60,7 +60,7 @@ class Board:
     ) -> None:
         self.settings = settings or CircuitSettings()
         circuit.check(self.settings)
-        self.wake: Callable[[], None] = _nobody  # called when the store should hear something
+        self.wake: Callable[[], None] = nobody  # called when the store should hear something
         self._clock = clock
         self._jitter = jitter
         self._helds: dict[Key, Held] = {}

@@ -7,26 +7,31 @@ each process measures by its own. A round that fails leaves the process alone un
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from django.db import transaction
 
 from routing import stream
-from routing.breakers import held, store
+from routing.breakers import board, held, store
 from routing.breakers.board import Board
 from routing.breakers.held import Copy, Errand
 from routing.breakers.store import Kept
 from routing.core import circuit
 from routing.core.circuit import Circuit, Permit, PermitKind, Timer, Transition
-from routing.core.errors import Unavailable
 from routing.core.values import Breaker, EnvironmentName
 from routing.fleet import clock
 
 TOPIC = "breakers"
 TRIES = 20  # to be the faster one; each loss means that another process got on
+PAUSE_S = 0.01  # between two rounds, whatever calls for the next one
+
+log = logging.getLogger(__name__)
 
 
 class Sharing:
@@ -46,13 +51,39 @@ class Sharing:
         self._process = process
         self._now = now
         self._jitter = jitter
+        self._called = asyncio.Event()
+
+    async def keep(self, try_to: Callable[..., Awaitable[bool | None]], poll_s: float) -> None:
+        """Make round after round, until cancelled; `try_to` runs one where a database is.
+
+        The next one is due after `poll_s`, at the end of a term, or as soon as something is to
+        be told or was announced. A round that gives None leaves the process alone.
+        """
+        loop = asyncio.get_running_loop()
+        self._board.wake = lambda: _call(loop, self._called)
+        try:
+            while True:
+                self._called.clear()
+                if await try_to(self.round) is None:
+                    self._board.part()
+                await asyncio.sleep(PAUSE_S)
+                left_us = self._board.next_us()
+                wait_s = poll_s if left_us is None else min(poll_s, left_us / 1_000_000)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._called.wait(), wait_s)
+        finally:
+            self._board.wake = board.nobody
+
+    def hear(self) -> None:
+        """Make the next round at once: another process announced something."""
+        self._called.set()
 
     def round(self) -> bool:
         """Tell the store what it has to hear, then become what it holds."""
         began_us = self._board.now_us()
         for errand in self._board.errands():
             if errand.key.environment in self._environments:
-                self._board.done(errand, self._run(errand))
+                self._run(errand)
         kept = store.read_all(self._environments)
         at_us = store.at_us(clock.read(self._now()))
         self._board.take({one.key: self._copy(one, at_us) for one in kept}, began_us)
@@ -65,21 +96,19 @@ class Sharing:
             wanted=kept.wanted == kept.circuit.generation,
         )
 
-    def _run(self, errand: Errand) -> tuple[Permit, ...]:
-        """Run one errand; return the trials that it was given."""
+    def _run(self, errand: Errand) -> None:
+        """Run one errand; one that others outrun time and again is left to the next round."""
         for _ in range(TRIES):
             with transaction.atomic():
                 kept = store.read(errand.key)
                 at_us = store.at_us(clock.read(self._now()))
                 after, alone = self._merged(kept, errand, at_us)
                 after, grants = self._granted(after, errand.want, at_us)
-                if self._store(kept, after, errand, alone, short=len(grants) < errand.want):
-                    return grants
-        raise Unavailable(
-            f"The breaker of {errand.key.path} in {errand.key.environment} was changed by others "
-            f"{TRIES} times in a row; the next round tries again.",
-            retry_after_s=1,
-        )
+                stored = self._store(kept, after, errand, alone, short=len(grants) < errand.want)
+            if stored:
+                self._board.done(errand, grants)
+                return
+        log.warning("Others changed the breaker of %s %d times in a row.", errand.key, TRIES)
 
     def _merged(
         self, kept: Kept, errand: Errand, at_us: int
@@ -157,7 +186,7 @@ class Sharing:
         joined = bool(alone) and after.generation > kept.circuit.generation
         lost = () if joined else alone
         if (after, wanted) != (kept.circuit, kept.wanted):
-            if not store.swap(kept, after, wanted=wanted, process=self._process):
+            if not store.swap(kept, after, wanted=wanted, process=self._process, alone=joined):
                 return False
             if self._is_news(kept, after, wanted):
                 stream.announce(TOPIC, errand.key.environment)
@@ -171,3 +200,8 @@ class Sharing:
             wanted != kept.wanted or len(after.leases) < len(kept.circuit.leases)
         )
         return after.generation != kept.circuit.generation or waited
+
+
+def _call(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    with contextlib.suppress(RuntimeError):  # the server ends, and its loop has ended
+        loop.call_soon_threadsafe(event.set)

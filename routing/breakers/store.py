@@ -59,13 +59,14 @@ def swap(
     wanted: int = -1,
     forcing: Forcing | None = None,
     process: str = "",
+    alone: bool = False,
 ) -> bool:
     """Store `after` in place of `kept` with the moves between; False when another was faster."""
     news = circuit.news(kept.circuit, after)
     values = _values(kept, after, news, wanted, forcing)
     if not _write(kept, values):
         return False
-    _note(kept.key, news, process=process, forcing=forcing)
+    _note(kept.key, news, process=process, alone=alone, forcing=forcing)
     return True
 
 
