@@ -40,7 +40,7 @@ def test_what_opens_in_one_process_opens_in_all() -> None:
     assert [member.state for member in fleet.members] == [CLOSED, CLOSED, OPEN, CLOSED]
     fleet.rounds(2)
     assert fleet.states() == {OPEN}
-    assert {member.board.wait_us(KEY) for member in fleet.members} == {RULES.open_us}
+    assert waits(fleet, RULES.open_us)
     assert stored().circuit.generation == 1
 
 
@@ -108,7 +108,7 @@ def test_a_bad_trial_opens_it_for_all_and_for_longer() -> None:
     first.board.settle(KEY, permit, Result.FAILURE)
     fleet.rounds(2)
     assert fleet.states() == {OPEN}
-    assert {member.board.wait_us(KEY) for member in fleet.members} == {2 * RULES.open_us}
+    assert waits(fleet, 2 * RULES.open_us)
 
 
 def test_a_result_of_an_older_generation_changes_nothing_anywhere() -> None:
@@ -203,7 +203,7 @@ def test_the_first_one_back_tells_the_others() -> None:
     fleet.rounds(2)
     assert fleet.states() == {OPEN}
     assert stored().circuit.generation == 1
-    assert fleet.members[2].board.wait_us(KEY) == RULES.open_us - 1_000_000
+    assert waits(fleet, RULES.open_us - 1_000_000)
     assert BreakerMove.objects.count() == 2, "what the slower one did is history too"
 
 
@@ -283,6 +283,12 @@ def test_who_was_slower_writes_nothing() -> None:
         assert store.swap(kept, after) is True
         assert store.swap(kept, after) is False
     assert BreakerMove.objects.count() == 1
+
+
+def waits(fleet: Fleet, expected_us: int) -> bool:
+    """Tell whether all wait so long; PostgreSQL's own clock goes on while a test runs."""
+    left = [expected_us - member.board.wait_us(KEY) for member in fleet.members]
+    return all(0 <= one < 900_000 for one in left)
 
 
 def force(target: circuit.Forced, seconds: int) -> None:
