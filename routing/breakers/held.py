@@ -88,7 +88,7 @@ class Errand:
 
 @dataclass(slots=True, kw_only=True)
 class Held:
-    """One breaker of this process."""
+    """One breaker of this process; `base` is the generation that the store was last seen in."""
 
     circuit: Circuit
     base: int = 0
@@ -156,8 +156,7 @@ class Held:
         if not self.linked:
             return
         self.ends += [End(permit=permit, result=None) for permit, _ in self.grants]
-        self.grants, self.moves = [], []
-        self.base = self.circuit.generation
+        self.grants, self.moves = [], []  # what was not told yet is part of what is done alone
         self.held_back, self.settled = 0, None
         self.circuit = replace(self.circuit, era=era, leases=(), passed=0)
 
@@ -196,6 +195,7 @@ class Held:
         if self.moves or not self._may_join():
             return
         fresh, old = copy.circuit, self.circuit
+        self.base = fresh.generation
         if fresh.generation == old.generation and self.linked:
             return  # its term goes on by our own clock, whatever became of the other one
         kept = fresh.stored is Breaker.CLOSED and (
@@ -209,8 +209,7 @@ class Held:
             consecutive=old.consecutive if kept else 0,
             history=(*old.history, *_seen(old, copy, now_us))[-_KEPT_MOVES:],
         )
-        self.base, self.settled = fresh.generation, None
-        self.held_back, self.in_vain = 0, False
+        self.held_back, self.in_vain, self.settled = 0, False, None
 
     def _may_join(self) -> bool:
         return self.linked or self.circuit.generation in (self.base, self.settled)

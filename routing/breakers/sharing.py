@@ -83,7 +83,7 @@ class Sharing:
         began_us = self._board.now_us()
         for errand in self._board.errands():
             if errand.key.environment in self._environments:
-                self._run(errand)
+                self._run(errand, began_us)
         kept = store.read_all(self._environments)
         at_us = store.at_us(clock.read(self._now()))
         self._board.take({one.key: self._copy(one, at_us) for one in kept}, began_us)
@@ -96,10 +96,12 @@ class Sharing:
             wanted=kept.wanted == kept.circuit.generation,
         )
 
-    def _run(self, errand: Errand) -> None:
+    def _run(self, errand: Errand, began_us: int) -> None:
         """Run one errand; one that others outrun time and again is left to the next round."""
         for _ in range(TRIES):
             with transaction.atomic():
+                if self._board.now_us() - began_us > board.AWAY_US:
+                    return  # while we waited for the store, the process went on alone
                 kept = store.read(errand.key)
                 at_us = store.at_us(clock.read(self._now()))
                 after, alone = self._merged(kept, errand, at_us)

@@ -172,58 +172,53 @@ def _start(name: str, environment: dict[str, str], log: Any) -> Driver:
     return Driver(name, child)
 
 
-def test_four_processes_have_one_breaker_between_them(
-    store_of: tuple[dict[str, str], Away],
-    drivers: list[Driver],
-) -> None:
-    first, second, *rest = drivers
-    first.order("trip")
-    wait(
-        lambda: all(driver.is_shared_and("open") for driver in drivers),
-        "opened by one, seen by all",
-        SEEN_WITHIN_S,
-    )
+def all_are(drivers: list[Driver], state: str) -> Callable[[], bool]:
+    return lambda: all(driver.is_shared_and(state) for driver in drivers)
 
+
+def order(drivers: list[Driver], word: str) -> int:
+    """Give all the same order; return when."""
     began_us = now_us()
     for driver in drivers:
-        driver.order("load")
-    wait(lambda: all(d.is_shared_and("closed") for d in drivers), "good trials close it for all")
+        driver.order(word)
+    return began_us
+
+
+def test_four_processes_have_one_breaker_between_them(drivers: list[Driver]) -> None:
+    drivers[0].order("trip")
+    wait(all_are(drivers, "open"), "opened by one, seen by all", SEEN_WITHIN_S)
+    began_us = order(drivers, "load")
+    wait(all_are(drivers, "closed"), "good trials close it for all")
     assert 1 <= at_once(drivers, began_us) <= SLOTS
     assert sum(len(driver.trials(began_us)) for driver in drivers) >= SLOTS
     assert stored().circuit.generation == 3
-    for driver in drivers:
-        driver.order("rest")
 
+
+def test_each_goes_on_alone_while_the_store_is_away_and_all_agree_afterwards(
+    store_of: tuple[dict[str, str], Away], drivers: list[Driver]
+) -> None:
+    first, *rest = drivers
+    order(drivers, "trip")
+    wait(all_are(drivers, "open"), "all open")
+    order(drivers, "load")
+    wait(all_are(drivers, "closed"), "all closed")
+    order(drivers, "rest")
     with store_of[1]():
-        second.order("trip")
-        wait(lambda: second.last["state"] == "open", "without the store it opens by itself")
-        assert all(driver.last["state"] == "closed" for driver in (first, *rest))
-        began_us = now_us()
-        for driver in drivers:
-            driver.order("trip")
+        first.order("trip")
+        wait(lambda: first.last["state"] == "open", "without the store it opens by itself")
+        assert all(driver.last["state"] == "closed" for driver in rest)
+        began_us = order(drivers, "trip")
         wait(lambda: all(not d.last["shared"] for d in drivers), "everybody notices it is alone")
-        for driver in drivers:
-            driver.order("load")
+        order(drivers, "load")
         wait(lambda: all(d.last["state"] == "closed" for d in drivers), "each recovers alone")
-        for driver in drivers:
-            driver.order("rest")
+        order(drivers, "rest")
         # The control: without the store nobody bounds the trials of all together.
         assert at_once(drivers, began_us) > SLOTS
-        first.order("trip")
-        wait(lambda: first.last["state"] == "open", "one opens just before the store is back")
-    wait(
-        lambda: (
-            all(d.last["shared"] for d in drivers) and len({d.last["state"] for d in drivers}) == 1
-        ),
-        "all agree again",
-    )
+    wait(lambda: all(d.last["shared"] for d in drivers), "all are back")
+    wait(lambda: len({d.last["state"] for d in drivers}) == 1, "all agree")
     assert BreakerMove.objects.filter(alone=True).exists()
-    began_us = now_us()
-    for driver in drivers:
-        driver.order("load")
-    wait(lambda: all(d.is_shared_and("closed") for d in drivers), "they recover together")
-    assert at_once(drivers, began_us) <= SLOTS
-    for driver in drivers:
-        driver.order("rest")
     first.order("trip")
-    wait(lambda: all(d.is_shared_and("open") for d in drivers), "seen by all", SEEN_WITHIN_S)
+    wait(all_are(drivers, "open"), "sharing goes on", SEEN_WITHIN_S)
+    began_us = order(drivers, "load")
+    wait(all_are(drivers, "closed"), "they recover together")
+    assert at_once(drivers, began_us) <= SLOTS

@@ -194,6 +194,15 @@ def test_without_the_store_a_process_goes_on_by_itself() -> None:
     assert BreakerMove.objects.filter(alone=True, process="p0").count() == 3
 
 
+def test_what_was_not_told_before_the_store_went_away_is_told_afterwards() -> None:
+    fleet = Fleet(2)
+    fleet.members[0].fail()
+    fleet.lose_the_store()
+    fleet.rounds(2)
+    assert fleet.states() == {OPEN}
+    assert stored().circuit.generation == 1
+
+
 def test_the_first_one_back_tells_the_others() -> None:
     fleet = Fleet(3)
     fleet.lose_the_store()
