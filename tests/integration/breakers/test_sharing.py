@@ -11,12 +11,14 @@ from routing.breakers import store
 from routing.breakers.models import BreakerMove, SharedBreaker
 from routing.breakers.store import Forcing
 from routing.core import circuit
-from routing.core.circuit import Result, Why
+from routing.core.circuit import Permit, Result, Why
 from routing.core.values import Breaker
-from tests.integration.breakers.ground import KEY, RULES, START, Fleet, lay, stored
+from tests.integration.breakers.ground import KEY, RULES, START, Fleet, Member, lay, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CLOSED, OPEN, HALF, FORCED_OPEN, FORCED_CLOSED = Breaker
+CLOSED, OPEN, HALF = Breaker.CLOSED, Breaker.OPEN, Breaker.HALF_OPEN
+FORCED: tuple[circuit.Forced, circuit.Forced] = (Breaker.FORCED_OPEN, Breaker.FORCED_CLOSED)
+FORCED_OPEN, FORCED_CLOSED = FORCED
 
 
 @pytest.fixture(autouse=True)
@@ -82,10 +84,7 @@ def test_alone_each_process_would_make_as_many_trials_as_all_together_may() -> N
 def test_good_trials_of_several_processes_close_it_for_all() -> None:
     fleet = half_open(3)
     for member in fleet.members:
-        (permit,) = member.permits(1) or [None]
-        if permit is None:
-            fleet.rounds(2)
-            (permit,) = member.permits(1)
+        permit = trial(fleet, member)
         member.board.settle(KEY, permit, Result.SUCCESS)
         fleet.rounds(1)
     fleet.rounds(1)
@@ -101,10 +100,7 @@ def test_a_bad_trial_opens_it_for_all_and_for_longer() -> None:
     fleet = half_open(3)
     first = fleet.members[0]
     fleet.rounds(1)
-    permit = (first.permits(1) or [None])[0]
-    if permit is None:
-        fleet.rounds(1)
-        (permit,) = first.permits(1)
+    permit = trial(fleet, first)
     first.board.settle(KEY, permit, Result.FAILURE)
     fleet.rounds(2)
     assert fleet.states() == {OPEN}
@@ -117,10 +113,7 @@ def test_a_result_of_an_older_generation_changes_nothing_anywhere() -> None:
     one.permits(1)
     fleet.rounds(2)
     (late,) = one.permits(1)
-    (bad,) = other.permits(1) or [None]
-    if bad is None:
-        fleet.rounds(2)
-        (bad,) = other.permits(1)
+    bad = trial(fleet, other)
     other.board.settle(KEY, bad, Result.FAILURE)
     fleet.rounds(2)
     assert fleet.states() == {OPEN}
@@ -275,7 +268,7 @@ def test_the_history_of_a_breaker_is_bounded() -> None:
     kept = stored()
     for number in range(store.KEPT_MOVES + 7):
         now_us = store.at_us(START) + number * RULES.open_us
-        target = FORCED_OPEN if number % 2 else FORCED_CLOSED
+        target = FORCED[number % 2]
         with transaction.atomic():
             after = circuit.force(kept.circuit, target, now_us + RULES.open_us - 1, now_us)
             assert store.swap(kept, after, forcing=Forcing(by="user:x", reason="for the test"))
@@ -292,6 +285,15 @@ def test_who_was_slower_writes_nothing() -> None:
         assert store.swap(kept, after) is True
         assert store.swap(kept, after) is False
     assert BreakerMove.objects.count() == 1
+
+
+def trial(fleet: Fleet, member: Member) -> Permit:
+    """Return a trial for `member`, after the rounds that it may take to get one."""
+    for _ in range(5):
+        if given := member.permits(1):
+            return given[0]
+        fleet.rounds()
+    raise AssertionError("no trial within five rounds")
 
 
 def waits(fleet: Fleet, expected_us: int) -> bool:
