@@ -11,6 +11,8 @@ from routing import wiring
 from routing.access import queries as access
 from routing.audit import queries as audit
 from routing.audit.queries import EntryRow, Filters
+from routing.breakers import queries as breakers
+from routing.breakers.queries import BreakerRow
 from routing.core.decision import State
 from routing.core.errors import NotFound
 from routing.core.values import Action, EnvironmentName, Outcome, Path
@@ -74,6 +76,16 @@ class Look:
     def state(self) -> State:
         """Return what is in force."""
         return wiring.situation(self.environment, "")
+
+    @cached_property
+    def breakers(self) -> tuple[BreakerRow, ...]:
+        """Return the breaker of each path that is configured."""
+        try:
+            row = fleet.environment(self.environment)
+        except NotFound:
+            return ()
+        keys = (breakers.key(row, path) for path in Path)
+        return tuple(breakers.row(key, now=self.now) for key in keys if key is not None)
 
     @cached_property
     def processes(self) -> tuple[ProcessRow, ...]:

@@ -7,9 +7,18 @@ from typing import Any, cast
 from django.urls import URLPattern, path, register_converter
 
 from dashboard import consumers
-from dashboard.views import actions, deployments, operations, overview, pages, rollback, support
+from dashboard.views import (
+    actions,
+    breakers,
+    deployments,
+    operations,
+    overview,
+    pages,
+    rollback,
+    support,
+)
 from routing.core.flags import FlagName
-from routing.core.values import EnvironmentName
+from routing.core.values import EnvironmentName, Path
 
 
 class EnvironmentConverter:
@@ -36,6 +45,18 @@ class FlagConverter:
         return str(FlagName(value))
 
 
+class PathConverter:
+    """Matches known paths only."""
+
+    regex = "|".join(Path)
+
+    def to_python(self, value: str) -> Path:
+        return Path(value)
+
+    def to_url(self, value: str) -> str:
+        return str(Path(value))
+
+
 class DeploymentConverter:
     """Matches what a deployment may be called."""
 
@@ -51,6 +72,7 @@ class DeploymentConverter:
 register_converter(EnvironmentConverter, "environment")
 register_converter(DeploymentConverter, "deployment")
 register_converter(FlagConverter, "flag")
+register_converter(PathConverter, "route_path")
 
 urlpatterns: list[URLPattern] = [
     path("", pages.home, name="home"),
@@ -60,6 +82,17 @@ urlpatterns: list[URLPattern] = [
     path("e/<environment:environment>/", overview.page, name="overview"),
     path("e/<environment:environment>/flags/", pages.flags, name="flags"),
     path("e/<environment:environment>/flags/<flag:name>/set/", actions.set_flag, name="flag-set"),
+    path("e/<environment:environment>/breakers/", breakers.page, name="breakers"),
+    path(
+        "e/<environment:environment>/breakers/<route_path:path>/force/",
+        breakers.force,
+        name="breaker-force",
+    ),
+    path(
+        "e/<environment:environment>/breakers/<route_path:path>/release/",
+        breakers.release,
+        name="breaker-release",
+    ),
     path("e/<environment:environment>/deployments/", deployments.page, name="deployments"),
     path(
         "e/<environment:environment>/deployments/import/",

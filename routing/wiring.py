@@ -89,6 +89,8 @@ def versions() -> dict[str, int]:
     """Return what this process runs: each snapshot's version by name."""
     seen = {f"flags:{e}": state.version for e, state in flags.current().environments.items()}
     seen |= {f"matrix:{e}": matrices.current().of(e).version for e in conf.current().environments}
+    if _engine is not None:
+        seen |= {f"breakers:{e}": moves for e, moves in _engine.sharing.versions().items()}
     return seen | {"tokens": tokens.current().version}
 
 

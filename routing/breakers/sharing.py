@@ -52,6 +52,7 @@ class Sharing:
         self._now = now
         self._jitter = jitter
         self._called = asyncio.Event()
+        self._versions: dict[EnvironmentName, int] = {}
 
     async def keep(self, try_to: Callable[..., Awaitable[bool | None]], poll_s: float) -> None:
         """Make round after round, until cancelled; `try_to` runs one where a database is.
@@ -74,6 +75,10 @@ class Sharing:
         finally:
             self._board.wake = board.nobody
 
+    def versions(self) -> dict[EnvironmentName, int]:
+        """Return how often the breakers of each environment had moved at the last round."""
+        return dict(self._versions)
+
     def hear(self) -> None:
         """Make the next round at once: another process announced something."""
         self._called.set()
@@ -87,6 +92,12 @@ class Sharing:
         kept = store.read_all(self._environments)
         at_us = store.at_us(clock.read(self._now()))
         self._board.take({one.key: self._copy(one, at_us) for one in kept}, began_us)
+        self._versions = {
+            environment: sum(
+                one.circuit.generation for one in kept if one.key.environment is environment
+            )
+            for environment in self._environments
+        }
         return True
 
     def _copy(self, kept: Kept, at_us: int) -> Copy:

@@ -166,7 +166,9 @@ def _by_traffic(traffic: Traffic) -> list[tuple[Health, str]]:
 
 
 def _by_breaker(breaker: Breaker) -> tuple[Health, str]:
-    if breaker in (Breaker.OPEN, Breaker.FORCED_OPEN):
+    if breaker is Breaker.FORCED_OPEN:
+        return Health.UNHEALTHY, "A person holds the breaker open."
+    if breaker is Breaker.OPEN:
         return Health.UNHEALTHY, "The breaker is open."
     if breaker is Breaker.HALF_OPEN:
         return Health.DEGRADED, "The breaker is half-open: trials decide."
