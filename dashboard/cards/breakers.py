@@ -93,6 +93,7 @@ class BreakerCard:
     is_forced: bool
     gauges: tuple[Gauge, ...]
     counted_by: str
+    told: str
     moves: tuple[MoveLine, ...]
 
 
@@ -103,6 +104,7 @@ class BreakerBoard:
     environment: EnvironmentName
     now: datetime
     version: str
+    summary: str
     cards: tuple[BreakerCard, ...]
 
 
@@ -121,6 +123,7 @@ def breaker_board(
         environment=environment,
         now=now,
         version="-".join(str(row.entry_seq) for row in rows) or "none",
+        summary=_summary(rows, environment),
         cards=tuple(
             _card(row, counted.get(row.key.path), rules, names if tells_who else None)
             for row in rows
@@ -128,15 +131,14 @@ def breaker_board(
     )
 
 
-def summary(board: BreakerBoard) -> str:
-    """Say how the breakers of an environment stand, shortly."""
-    if not board.cards:
-        return f"No breakers in {board.environment}"
-    words = {card.word for card in board.cards}
-    if len(words) == 1 and len(board.cards) > 1:
-        return f"Both breakers of {board.environment} are {words.pop()}"
-    told = ", ".join(f"{card.path} {card.word}" for card in board.cards)
-    return f"Breakers of {board.environment}: {told}"
+def _summary(rows: Sequence[BreakerRow], environment: EnvironmentName) -> str:
+    if not rows:
+        return f"No breakers in {environment}"
+    words = {WORDS[row.state] for row in rows}
+    if len(words) == 1 and len(rows) > 1:
+        return f"Both breakers of {environment} are {words.pop()}"
+    told = ", ".join(f"{row.key.path} {WORDS[row.state]}" for row in rows)
+    return f"Breakers of {environment}: {told}"
 
 
 def _card(
@@ -152,7 +154,7 @@ def _card(
         word=WORDS[row.state],
         does=_does(row, rules),
         since=row.since,
-        because=BECAUSE[row.why] if row.why else "it never moved",
+        because=BECAUSE[row.why] if row.why else "",
         next=_next(row),
         trips="never opened" if not row.trips else f"opened {row.trips} ×",
         who=_who(row.by, names),
@@ -161,6 +163,7 @@ def _card(
         is_forced=row.is_forced,
         gauges=_gauges(counted, rules) if counted else (),
         counted_by=counted.process if counted else "",
+        told=f"{len(row.moves)} move{'s' if len(row.moves) > 1 else ''}",
         moves=tuple(_line(move, names) for move in row.moves),
     )
 
@@ -184,9 +187,9 @@ def _next(row: BreakerRow) -> str:
         return ""
     at = absolute(row.ends_at)
     if row.state is Breaker.OPEN:
-        return f"next trial at {at}"
+        return f"Next trial at {at}"
     then = "trials decide" if row.state is Breaker.FORCED_OPEN else "its own count decides"
-    return f"ends at {at}, then {then}"
+    return f"It ends at {at}, then {then}"
 
 
 def _gauges(counted: Counted, rules: CircuitSettings) -> tuple[Gauge, ...]:

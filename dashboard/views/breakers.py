@@ -119,7 +119,6 @@ def context(
         "is_live": True,
         "may_change": visit.may(Right.CHANGE),
         "needs_typed": visit.environment is EnvironmentName.PRODUCTION,
-        "summary": cards.summary(board),
         "levers": levers,
         "states": forms.FORCED_STATES,
         "ends": forms.FORCED_ENDS,
