@@ -196,7 +196,8 @@ class Held:
             return
         fresh, old = copy.circuit, self.circuit
         self.base = fresh.generation
-        if fresh.generation == old.generation and self.linked:
+        same = (fresh.generation, fresh.stored) == (old.generation, old.stored)
+        if same and self.linked:
             return  # its term goes on by our own clock, whatever became of the other one
         kept = fresh.stored is Breaker.CLOSED and (
             old.stored is Breaker.FORCED_CLOSED or fresh.generation == old.generation

@@ -134,9 +134,12 @@ class Sharing:
             if after.generation == errand.base:
                 after = self._joined(after, errand.alone, alone, at_us)
         for move in errand.moves:
-            after = circuit.follow(
+            moved = circuit.follow(
                 after, self._board.settings, move.generation, move.why, at_us, self._jitter()
             )
+            if moved is after:
+                break  # others went another way, and what followed here is not theirs
+            after = moved
         for end in errand.ends:
             if end.result is None:
                 after = circuit.cancel(after, end.permit)

@@ -63,6 +63,8 @@ _AFTER: Mapping[Breaker, Breaker] = {
     Breaker.FORCED_CLOSED: Breaker.CLOSED,
 }
 _COUNTING = frozenset({Breaker.CLOSED, Breaker.FORCED_CLOSED})
+_FORCED = frozenset({Breaker.FORCED_OPEN, Breaker.FORCED_CLOSED})
+_ENDS = frozenset({Why.WAIT_OVER, Why.FORCE_ENDED})
 _TRIPS = frozenset({Why.FAILURE_RATIO, Why.SLOW_RATIO, Why.CONSECUTIVE_FAILURES})
 
 
@@ -137,8 +139,9 @@ def follow(  # noqa: PLR0917 - one fact each, in the order of a call
 ) -> Circuit:
     """Return `circuit` after a move that some process saw in its own copy of `generation`.
 
-    A copy that is behind moves nothing. That a term is over is believed whatever `now_us` says:
-    the process measured it itself, and a clock that is set back must not make it longer.
+    A copy that is behind or was elsewhere moves nothing. That a term is over is believed whatever
+    `now_us` says: the process measured it itself, and a clock that is set back must not make it
+    longer.
     """
     if generation != circuit.generation:
         return circuit
@@ -146,7 +149,8 @@ def follow(  # noqa: PLR0917 - one fact each, in the order of a call
         return _open(circuit, settings, why, now_us, jitter)
     if why is Why.GOOD_PROBE:
         return probe_ok(circuit, now_us)
-    if why in (Why.WAIT_OVER, Why.FORCE_ENDED) and circuit.timer is not None:
+    ended = circuit.stored is Breaker.OPEN if why is Why.WAIT_OVER else circuit.stored in _FORCED
+    if why in _ENDS and ended:
         return _move(circuit, _AFTER[circuit.stored], why, now_us)
     return circuit
 
@@ -165,7 +169,7 @@ def force(circuit: Circuit, target: Forced, until_us: int, now_us: int) -> Circu
 def release(circuit: Circuit, now_us: int) -> Circuit:
     """Return `circuit` as if its forced state had ended now; unforced it stays as it is."""
     circuit = aged(circuit, now_us)
-    if circuit.stored not in (Breaker.FORCED_OPEN, Breaker.FORCED_CLOSED):
+    if circuit.stored not in _FORCED:
         return circuit
     return _move(circuit, _AFTER[circuit.stored], Why.RELEASED, now_us)
 

@@ -15,12 +15,24 @@ from typing import Any
 
 CALLERS = 6
 CALL_S = 0.04
+LOOK_S = 0.002
 OPEN_US = 1_500_000
 
 
 def say(**said: Any) -> None:
     sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()
+
+
+async def lasting(seconds: float) -> None:
+    """Be under way for so long, as a call is."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    timer = loop.call_later(seconds, over.set_result, None)
+    try:
+        await over
+    finally:
+        timer.cancel()
 
 
 async def watch(board: Any, key: Any) -> None:
@@ -33,7 +45,7 @@ async def watch(board: Any, key: Any) -> None:
         if (state, shared) != seen:
             seen = state, shared
             say(state=state, shared=shared, at=board.now_us())
-        await asyncio.sleep(0.002)
+        await lasting(LOOK_S)
 
 
 async def call(board: Any, key: Any) -> None:
@@ -43,7 +55,7 @@ async def call(board: Any, key: Any) -> None:
     while True:
         permit = board.admit(key)
         began = board.now_us()
-        await asyncio.sleep(CALL_S)
+        await lasting(CALL_S)
         if permit is None:
             continue
         ended = board.now_us()  # before the slot is free again

@@ -29,6 +29,7 @@ SLOTS = CircuitSettings().trial_slots
 SEEN_WITHIN_S = 1.5  # a poll of PostgreSQL, were nothing announced, and a busy machine
 LONG_S = 20.0
 FOUR = 4
+NEWS = threading.Condition()  # a child said something
 Away = Callable[[], AbstractContextManager[None]]
 
 
@@ -53,7 +54,9 @@ class Driver:
     def listen(self) -> None:
         assert self.child.stdout is not None
         for line in self.child.stdout:
-            self.told.append(json.loads(line))
+            with NEWS:
+                self.told.append(json.loads(line))
+                NEWS.notify_all()
 
     def order(self, word: str) -> None:
         assert self.child.stdin is not None
@@ -72,13 +75,10 @@ class Driver:
         return [(began, ended) for began, ended in found if began >= since_us]
 
 
-def wait(condition: Callable[[], bool], what: str, within_s: float = LONG_S) -> float:
-    """Wait for `condition`; return after how long it held."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < within_s, f"{what}: not within {within_s} s"
-        time.sleep(0.002)
-    return time.monotonic() - began
+def wait(condition: Callable[[], bool], what: str, within_s: float = LONG_S) -> None:
+    """Wait until what the children tell fulfils `condition`."""
+    with NEWS:
+        assert NEWS.wait_for(condition, within_s), f"{what}: not within {within_s} s"
 
 
 def at_once(drivers: list[Driver], since_us: int) -> int:
