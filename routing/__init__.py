@@ -9,14 +9,14 @@ flags        Waffle's rows held neutral, the state per environment, the snapshot
 matrix       versions of the decision matrix, the one in force in memory
 compliance   personal data, residency, the gate before every path
 paths        one client each: DirectBedrockClient, MCPRouter; the keeper of the local stand-ins
-breakers     circuits of this process around core.circuit
+breakers     circuits around core.circuit, shared between processes beside the calls
 decisions    the decision stream: segment, group commit, shipper, verification
 health       what was measured, as stored and in memory
 router       IntelligentRouter; attempts carries its calls out
 monitor      HybridHealthMonitor: probe and judge
 runs         our own client of the machine door, under a token that dies with the run
 synthetic    labelled traffic through that door
-changes      flags and matrix as use cases: judged, compared and set, booked, announced
+changes      flags, matrix, breakers as use cases: judged, compared and set, booked, announced
 support      BedrockSupportManager: the mode behind its flag, the infrastructure audit
 deployments  documents, the step ledger, pipeline and checks, rollback
 conf, loops, engine, wiring   settings, background loops, one server's parts, all put together

@@ -355,7 +355,10 @@ class Engine:
     async def _share(self) -> None:
         """Keep the breakers the same as those of other processes; alone without the database."""
         async with loops.hand("breakers") as hand:
-            await self.sharing.keep(hand.try_to, self.settings.poll_s)
+            try:
+                await self.sharing.keep(hand.try_to, self.settings.poll_s)
+            finally:
+                await asyncio.shield(hand.try_to(self.sharing.leave))
 
 
 def _import_sdks() -> None:

@@ -169,6 +169,12 @@ class Board:
         with self._lock:
             self._part()
 
+    def leave(self) -> None:
+        """Make ready to end: the trials kept at hand are for other processes to make."""
+        with self._lock:
+            for held in self._helds.values():
+                held.leave()
+
     def next_us(self) -> int | None:
         """Return how long until the first term of all ends, None where none runs."""
         now_us = self._clock()

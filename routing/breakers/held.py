@@ -160,6 +160,11 @@ class Held:
         self.held_back, self.settled = 0, None
         self.circuit = replace(self.circuit, era=era, leases=(), passed=0)
 
+    def leave(self) -> None:
+        """Give all back that lies idle here, and want no more of it."""
+        self.ends += [End(permit=permit, result=None) for permit, _ in self.grants]
+        self.grants, self.held_back, self.used_us = [], 0, -USED_US
+
     def errand(self, key: Key, now_us: int) -> Errand | None:
         """Return what there is to tell and to ask, None when it is nothing."""
         if not self.linked:

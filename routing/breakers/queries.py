@@ -14,6 +14,7 @@ from routing.core import circuit
 from routing.core.circuit import Why
 from routing.core.values import Breaker, EnvironmentName, Path
 from routing.fleet import clock
+from routing.fleet import queries as fleet
 from routing.fleet.queries import EnvironmentRow
 
 SHOWN_MOVES = 20
@@ -95,6 +96,15 @@ def row(wanted: Key, *, now: datetime) -> BreakerRow:
         trips=_trips(wanted, at - DAY),
         moves=moves,
     )
+
+
+def shut(environment: EnvironmentName, *, now: datetime) -> frozenset[Path]:
+    """Return the paths that a person holds open, so that no call goes over them."""
+    held = forced_open(environment, now=now)
+    if not held:
+        return frozenset()
+    row = fleet.environment(environment)
+    return frozenset(path for path in Path if key(row, path) in held)
 
 
 def forced_open(environment: EnvironmentName, *, now: datetime) -> frozenset[Key]:

@@ -100,6 +100,11 @@ class Sharing:
         }
         return True
 
+    def leave(self) -> bool:
+        """Tell the store the last that it has to hear: a slot must not wait for its lease."""
+        self._board.leave()
+        return self.round()
+
     def _copy(self, kept: Kept, at_us: int) -> Copy:
         return Copy(
             circuit=held.local(kept.circuit, at_us, self._board.now_us()),

@@ -227,7 +227,7 @@ def _judge(
     now: datetime,
 ) -> Judgement:
     """Force-close takes a path from nobody, but it may end that somebody holds it open."""
-    shut = _shut(environment, now)
+    shut = queries.shut(environment, now=now)
     opened = wish.state is Breaker.FORCED_OPEN
     declared = {**snapshot.declared(environment).states, **flags.read(environment)}
     return guards.judge_shut(
@@ -238,13 +238,6 @@ def _judge(
         before=shut,
         after=shut | {key.path} if opened else shut - {key.path},
     )
-
-
-def _shut(environment: EnvironmentName, now: datetime) -> frozenset[Path]:
-    """Return the paths whose breaker, for the target of today, is forced open."""
-    row = fleet.environment(environment)
-    held = queries.forced_open(environment, now=now)
-    return frozenset(path for path in Path if queries.key(row, path) in held)
 
 
 def _write(

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
+from routing.breakers import queries as breakers
 from routing.changes import consent, reasons
 from routing.core import guards, rights
 from routing.core.chain import Json
@@ -92,7 +93,7 @@ def apply(
             store.lock(environment)
             states = store.read(environment)
             pending = _pending(wanted, states)
-            judgement = _judge(environment, states, pending, health, cause)
+            judgement = _judge(environment, states, pending, health, cause, now=now)
             consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
             applied = _write(
                 by=by,
@@ -136,7 +137,7 @@ def preview(
         reasons.check(reason, environment)
     wanted = _checked(sets)
     states = store.read(environment)
-    return _judge(environment, states, _pending(wanted, states), health, cause)
+    return _judge(environment, states, _pending(wanted, states), health, cause, now=now)
 
 
 def _object_type(sets: Sequence[SetFlag]) -> str:
@@ -201,17 +202,27 @@ def _judge(
     pending: Sequence[SetFlag],
     health: Mapping[Path, Health],
     cause: Cause | None,
+    *,
+    now: datetime,
 ) -> Judgement:
+    """Judge it as it stands and, while a person holds a path's breaker open, without that path."""
     declared = snapshot.declared(environment).states
     before = {flag: states.get(flag, declared[flag]).share for flag in FlagName}
     wanted = {item.flag: item.percentage if item.on else 0 for item in pending}
-    return guards.judge_shares(
-        environment=environment,
-        before=before,
-        after=before | wanted,
-        matrix=matrices.read(environment),
-        health=health,
-        cause=cause,
+    matrix, after = matrices.read(environment), before | wanted
+    shut = {guards.PROVIDER[path]: 0 for path in breakers.shut(environment, now=now)}
+    return guards.gravest(
+        [
+            guards.judge_shares(
+                environment=environment,
+                before=before | off,
+                after=after | off,
+                matrix=matrix,
+                health=health,
+                cause=cause,
+            )
+            for off in ([{}, shut] if shut else [{}])
+        ]
     )
 
 

@@ -7,7 +7,7 @@ nobody is kept from an unrelated change, or from a step back to health, by what 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -154,6 +154,11 @@ def judge_shares(
         )
         for case in _cases(before, after)
     ]
+    return gravest(cases)
+
+
+def gravest(cases: Sequence[Judgement]) -> Judgement:
+    """Return the worst judgement of one change under several cases, the effects of all as bad."""
     worst = max(_RANK.index(case.answer) for case in cases)
     bad = [case for case in cases if _RANK.index(case.answer) == worst]
     first = min(bad, key=lambda case: _WEIGHT.index(case.rule))

@@ -19,7 +19,7 @@ from routing.fleet import clock
 from tests.integration.breakers.ground import KEY, RULES, Fleet, Member, lay, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
-HISTORIES, STEPS, SIZE = 60, 60, 4
+HISTORIES, STEPS, SIZE = 24, 60, 4
 RESULTS = (Result.SUCCESS, Result.SUCCESS, Result.FAILURE, Result.SLOW, Result.IGNORED)
 FORCED: tuple[Forced, Forced] = (Breaker.FORCED_OPEN, Breaker.FORCED_CLOSED)
 STEPPED = ("ask", "tell", "fail", "probe", "round", "round", "time", "away", "force", "release")

@@ -150,6 +150,17 @@ def test_a_trial_that_lies_idle_goes_to_who_waits_for_one() -> None:
     assert len(late.permits(1)) == 1
 
 
+def test_a_process_that_ends_leaves_no_slot_taken() -> None:
+    fleet = half_open(1)
+    (only,) = fleet.members
+    for permit in only.permits(3):
+        only.board.cancel(KEY, permit)
+    only.sharing.round()
+    assert len(stored().circuit.leases) > 1
+    only.sharing.leave()
+    assert stored().circuit.leases == ()
+
+
 def test_a_dead_process_gives_its_trials_back_when_their_leases_lapse() -> None:
     fleet = half_open(2)
     dead, alive = fleet.members
@@ -255,10 +266,10 @@ def test_who_starts_later_sees_what_is_forced_and_until_when() -> None:
 
 def test_a_forced_state_ends_by_itself_for_all() -> None:
     fleet = Fleet(2)
-    force(FORCED_OPEN, 600)
+    force(FORCED_OPEN, 60)
     fleet.rounds(1)
     assert fleet.states() == {FORCED_OPEN}
-    fleet.pass_time(600)
+    fleet.pass_time(60)
     assert fleet.states() == {HALF}
     assert stored().forcing is None
     assert BreakerMove.objects.order_by("-id")[0].why == Why.FORCE_ENDED
@@ -266,12 +277,15 @@ def test_a_forced_state_ends_by_itself_for_all() -> None:
 
 def test_the_history_of_a_breaker_is_bounded() -> None:
     kept = stored()
-    for number in range(store.KEPT_MOVES + 7):
+    for number in range(9):
         now_us = store.at_us(START) + number * RULES.open_us
-        target = FORCED[number % 2]
         with transaction.atomic():
-            after = circuit.force(kept.circuit, target, now_us + RULES.open_us - 1, now_us)
+            after = circuit.force(kept.circuit, FORCED[number % 2], now_us + 1, now_us)
             assert store.swap(kept, after, forcing=Forcing(by="user:x", reason="for the test"))
+            if not number:
+                (first,) = BreakerMove.objects.values()
+                older = [BreakerMove(**{**first, "id": None}) for _ in range(store.KEPT_MOVES)]
+                BreakerMove.objects.bulk_create(older)
         kept = stored()
     moves = BreakerMove.objects.order_by("id")
     assert len(moves) == store.KEPT_MOVES

@@ -158,6 +158,16 @@ def test_a_path_whose_flag_is_off_is_no_path_that_is_left() -> None:
         force(DIRECT)
 
 
+def test_a_flag_does_not_take_the_path_that_a_forced_breaker_left() -> None:
+    off = to(FlagName.BEDROCK_PROVIDER, False, environment=DEV)
+    with pytest.raises(NeedsConfirm):
+        apply([off], environment=DEV)
+    force(MCP)
+    with pytest.raises(RuleBroken) as refused:
+        apply([off], environment=DEV, confirmed=True)
+    assert refused.value.facts["rule"] == "no_path_left"
+
+
 def test_production_wants_its_name_and_an_admin_where_something_stops() -> None:
     with pytest.raises(Invalid, match="Type the environment"):
         force(environment=PROD)

@@ -17,6 +17,7 @@ WHO = ("", *(str(role) for role in Role), "stranger")
 DEV, STG = EnvironmentName.DEVELOPMENT, EnvironmentName.STAGING
 HERE: dict[str, Any] = {"environment": DEV}
 FLAG = HERE | {"name": FlagName.CACHING}
+BREAKER = HERE | {"path": "mcp"}
 SIGN_IN = 302
 REFUSED = queries.Filters(outcome=Outcome.REFUSED)
 # In the order of WHO: nobody, viewer, reviewer, operator, admin, and an admin of elsewhere.
@@ -30,6 +31,9 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("flags", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("flag-set", "GET"): (FLAG, (SIGN_IN, 403, 403, 200, 200, 404)),
     ("flag-set", "POST"): (FLAG, (SIGN_IN, 403, 403, 302, 302, 404)),
+    ("breakers", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
+    ("breaker-force", "POST"): (BREAKER, (SIGN_IN, 403, 403, 302, 302, 404)),
+    ("breaker-release", "POST"): (BREAKER, (SIGN_IN, 403, 403, 409, 409, 404)),
     ("deployments", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("deployments-import", "GET"): (HERE, (SIGN_IN, 403, 403, 200, 200, 404)),
     ("deployments-import", "POST"): (HERE, (SIGN_IN, 403, 403, 400, 400, 404)),
@@ -54,6 +58,13 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
 }
 BODIES = {
     ("flag-set", "POST"): {"to": "off", "base_version": "1", "confirmed": "true"},
+    ("breaker-force", "POST"): {
+        "base": "0",
+        "to": "closed",
+        "minutes": "15",
+        "reason": "looking at who may",
+    },
+    ("breaker-release", "POST"): {"base": "0"},
     ("operation-deploy", "POST"): {"flags": "keep", "key": "0" * 32},
     ("rollback-start", "POST"): {"target": "mcp_only", "digest": "0" * 64},
     ("support-activate", "POST"): {"reason": "its flag is off"},
