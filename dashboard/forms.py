@@ -38,6 +38,32 @@ class ReviewFlag(forms.Form):
     cause = forms.ChoiceField(required=False, choices=CAUSES)
 
 
+FORCED_STATES = (("open", "open: no call goes through"), ("closed", "closed: every call does"))
+FORCED_ENDS = (
+    ("15", "15 min"),
+    ("30", "30 min"),
+    ("60", "1 h"),
+    ("120", "2 h"),
+    ("240", "4 h"),
+)
+
+
+class ReleaseBreaker(forms.Form):
+    """`base` is the entry of the forced state that the person looked at, 0 for none."""
+
+    base = forms.IntegerField(min_value=0, max_value=BIGGEST)
+    reason = forms.CharField(required=False, strip=False)
+    typed_environment = forms.CharField(required=False, max_length=32)
+
+
+class ForceBreaker(ReleaseBreaker):
+    """A breaker held in one state for a while."""
+
+    to = forms.ChoiceField(choices=FORCED_STATES)
+    minutes = forms.ChoiceField(choices=FORCED_ENDS)
+    confirmed = forms.BooleanField(required=False)
+
+
 class When(forms.DateTimeInput):
     """A browser's own date and time field; what it sends carries no zone and is UTC here."""
 

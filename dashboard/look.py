@@ -12,6 +12,8 @@ from routing import wiring
 from routing.access import queries as access
 from routing.audit import queries as audit
 from routing.audit.queries import EntryRow, Filters
+from routing.breakers import queries as breakers
+from routing.breakers.queries import BreakerRow
 from routing.core.decision import State
 from routing.core.errors import NotFound
 from routing.core.values import Action, EnvironmentName, Outcome, Path
@@ -108,6 +110,16 @@ class Look:
     def overrides(self) -> tuple[OverrideRow, ...]:
         """Return the overrides that nobody has booked the end of."""
         return matrices.current().overrides_of(self.environment).rows
+
+    @cached_property
+    def breakers(self) -> tuple[BreakerRow, ...]:
+        """Return the breaker of each path that is configured."""
+        try:
+            row = fleet.environment(self.environment)
+        except NotFound:
+            return ()
+        keys = (breakers.key(row, path) for path in Path)
+        return tuple(breakers.row(key, now=self.now) for key in keys if key is not None)
 
     @cached_property
     def processes(self) -> tuple[ProcessRow, ...]:

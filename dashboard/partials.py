@@ -99,6 +99,12 @@ PARTIALS: Mapping[str, Partial] = {
         facts=lambda look: {"matrix": told.matrix_table(look)},
         hears=frozenset({"flags", "matrix", "health"}),
     ),
+    "breaker_board": Partial(
+        template="dashboard/_breaker_board.html",
+        facts=lambda look: {"board": told.breaker_board(look)},
+        hears=frozenset({"breakers"}),
+        varies=True,
+    ),
     "rollback_targets": Partial(
         template="dashboard/_rollback_targets.html",
         facts=lambda look: {"targets": told.rollback_targets(look), "now": look.now},

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from dashboard import cards
-from dashboard.cards import lanes, overview
+from dashboard.cards import breakers, lanes, overview
 from dashboard.look import Look, Reader
 from routing import wiring
+from routing.access import queries as access
 from routing.audit.queries import EntryRow
+from routing.core.circuit import CircuitSettings
 from routing.core.errors import NotFound
 from routing.core.flags import FlagName
 from routing.core.rollback import Target
@@ -60,6 +62,40 @@ def _circuit(look: Look, path: Path) -> lanes.Circuit | None:
                 state=view.state, wait_us=view.wait_us, trips=trips, shut_us=view.shut_for_us
             )
     return None
+
+
+def breaker_board(look: Look) -> cards.BreakerBoard:
+    """Return the breakers, as stored, with what this process counts of each."""
+    rows = look.breakers
+    booked = {who for row in rows for who in (row.by, *(move.by for move in row.moves))}
+    engine = wiring.engine()
+    return cards.breaker_board(
+        rows,
+        environment=look.environment,
+        counted=_counted(look) if engine else {},
+        rules=engine.board.settings if engine else CircuitSettings(),
+        names=access.names(booked - {""}),
+        tells_who=look.reader is Reader.AUDIT,
+        now=look.now,
+    )
+
+
+def _counted(look: Look) -> dict[Path, breakers.Counted]:
+    engine = wiring.engine()
+    if engine is None:
+        return {}
+    views = {view.key: view for view in engine.board.views()}
+    found = {row.key.path: views.get(row.key) for row in look.breakers}
+    return {
+        path: breakers.Counted(
+            process=engine.name,
+            consecutive=view.consecutive if view else 0,
+            calls=view.calls if view else 0,
+            failures=view.failures if view else 0,
+            slow=view.slow if view else 0,
+        )
+        for path, view in found.items()
+    }
 
 
 def facts(look: Look) -> Facts:

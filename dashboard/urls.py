@@ -9,6 +9,7 @@ from django.urls import URLPattern, path, register_converter
 from dashboard import consumers
 from dashboard.views import (
     actions,
+    breakers,
     deployments,
     drafts,
     operations,
@@ -19,7 +20,7 @@ from dashboard.views import (
     support,
 )
 from routing.core.flags import FlagName
-from routing.core.values import EnvironmentName
+from routing.core.values import EnvironmentName, Path
 
 
 class EnvironmentConverter:
@@ -46,6 +47,18 @@ class FlagConverter:
         return str(FlagName(value))
 
 
+class PathConverter:
+    """Matches known paths only."""
+
+    regex = "|".join(Path)
+
+    def to_python(self, value: str) -> Path:
+        return Path(value)
+
+    def to_url(self, value: str) -> str:
+        return str(Path(value))
+
+
 class DeploymentConverter:
     """Matches what a deployment may be called."""
 
@@ -61,6 +74,7 @@ class DeploymentConverter:
 register_converter(EnvironmentConverter, "environment")
 register_converter(DeploymentConverter, "deployment")
 register_converter(FlagConverter, "flag")
+register_converter(PathConverter, "route_path")
 
 urlpatterns: list[URLPattern] = [
     path("", pages.home, name="home"),
@@ -90,6 +104,17 @@ urlpatterns: list[URLPattern] = [
     ),
     path(
         "e/<environment:environment>/routing/draft/publish/", drafts.publish, name="draft-publish"
+    ),
+    path("e/<environment:environment>/breakers/", breakers.page, name="breakers"),
+    path(
+        "e/<environment:environment>/breakers/<route_path:path>/force/",
+        breakers.force,
+        name="breaker-force",
+    ),
+    path(
+        "e/<environment:environment>/breakers/<route_path:path>/release/",
+        breakers.release,
+        name="breaker-release",
     ),
     path("e/<environment:environment>/deployments/", deployments.page, name="deployments"),
     path(

@@ -10,7 +10,7 @@ matrix       versions of the decision matrix, its draft, overrides; those in for
 compliance   personal data, residency, the gate before every path
 pins         the MCP server's tools as they were accepted, and as they were last seen
 paths        one client each: DirectBedrockClient, MCPRouter; the keeper of the local stand-ins
-breakers     circuits of this process around core.circuit
+breakers     circuits around core.circuit, shared between processes beside the calls
 cache        answers given before: in memory, in Redis, sealed
 decisions    the decision stream: segment, group commit, shipper, verification, replay
 health       what was measured, as stored and in memory
@@ -19,7 +19,7 @@ router       IntelligentRouter; recall answers from the cache, attempts carries 
 monitor      HybridHealthMonitor: probe and judge
 runs         our own client of the machine door, under a token that dies with the run
 synthetic    labelled traffic through that door
-changes      flags, matrix, drafts, overrides and pins as use cases: judged, booked, announced
+changes      flags, matrix, drafts, overrides, breakers, pins: judged, booked, announced
 support      BedrockSupportManager: the mode behind its flag, the infrastructure audit
 deployments  documents, the step ledger, pipeline and checks, rollback
 conf, loops, engine, wiring   settings, background loops, one server's parts, all put together

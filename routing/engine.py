@@ -18,6 +18,7 @@ from django.db import connection
 from routing import loops, stream, synthetic
 from routing.access import signin, tokens
 from routing.audit import ledger
+from routing.breakers import sharing
 from routing.breakers.board import Board, Key
 from routing.cache.shared import Shared
 from routing.cache.store import ResponseCache
@@ -48,7 +49,7 @@ from routing.support import mode as support
 from routing.support.queries import Status
 
 # What a snapshot does not hold; it would only make the process look for nothing.
-_TOLD_OFTEN = frozenset({"decisions", "health"})
+_TOLD_OFTEN = frozenset({"decisions", "health", sharing.TOPIC})
 RUNNER_WITHIN_S = 10.0  # a probe or a call for a runner; both have shorter ends of their own
 DECISIONS_TOLD_S = 1.0  # pages need no more; thousands may be shipped within a second
 
@@ -86,6 +87,12 @@ class Engine:
         self.roster = Roster(home, settings.bedrock_transport)
         self.tools = ToolWatch(
             environments=settings.environments, client=self.roster.client, clock=clock
+        )
+        self.sharing = sharing.Sharing(
+            board=self.board,
+            environments=settings.environments,
+            process=self.process,
+            now=clock,
         )
         self.keeper = Keeper(home) if settings.embedded else None
         self.log = DecisionLog(home / "segments", process=self.name, boot=self.boot)
@@ -171,6 +178,7 @@ class Engine:
             self.roster.adopt(await hand.do(queries.environments))
             await hand.do(self.tools.read)
             self.tools.hand_out()
+            await hand.do(self.sharing.round)  # a breaker that is forced is so from the start
         await asyncio.to_thread(self.log.open, self.clock())
 
     async def close(self) -> None:
@@ -193,6 +201,7 @@ class Engine:
             ("process-row", self._keep_row),
             ("shipper", self._ship),
             ("monitor", self._watch),
+            ("breakers", self._share),
             ("operations", self._operate),
             (
                 "bookings",
@@ -293,7 +302,9 @@ class Engine:
     async def _hear(self) -> None:
         """Look at once when a change is announced; without Redis only our own are."""
         async for heard in stream.listen():
-            if heard.topic not in _TOLD_OFTEN:
+            if heard.topic == sharing.TOPIC:
+                self.sharing.hear()
+            elif heard.topic not in _TOLD_OFTEN:
                 self._told.set()
 
     def _read_what_changed(self) -> Sequence[EnvironmentRow]:
@@ -363,6 +374,14 @@ class Engine:
                     await asyncio.sleep(self.settings.probe_s)
             finally:
                 await asyncio.shield(hand.try_to(self.watch.release))
+
+    async def _share(self) -> None:
+        """Keep the breakers the same as those of other processes; alone without the database."""
+        async with loops.hand("breakers") as hand:
+            try:
+                await self.sharing.keep(hand.try_to, self.settings.poll_s)
+            finally:
+                await asyncio.shield(hand.try_to(self.sharing.leave))
 
 
 def _import_sdks() -> None:

@@ -2,6 +2,7 @@
 
 from routing.access.models import RoleGrant, SignInDelay, Token, TokenSet, User
 from routing.audit.models import DenialCount, Entry, Stream
+from routing.breakers.models import BreakerMove, SharedBreaker
 from routing.decisions.models import Decision
 from routing.deployments.ledger_models import Operation, Release, Step
 from routing.deployments.models import (
@@ -19,6 +20,7 @@ from routing.support.models import AuditRun, Finding, SupportSession
 
 __all__ = [
     "AuditRun",
+    "BreakerMove",
     "Decision",
     "DenialCount",
     "Deployment",
@@ -42,6 +44,7 @@ __all__ = [
     "Release",
     "RoleGrant",
     "Sample",
+    "SharedBreaker",
     "SignInDelay",
     "Step",
     "Stream",

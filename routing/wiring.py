@@ -95,6 +95,8 @@ def versions() -> dict[str, int]:
     served, kept = conf.current().environments, matrices.current()
     seen |= {f"matrix:{e}": kept.of(e).version for e in served}
     seen |= {f"overrides:{e}": kept.overrides_of(e).version for e in served}
+    if _engine is not None:
+        seen |= {f"breakers:{e}": moves for e, moves in _engine.sharing.versions().items()}
     return seen | {"tokens": tokens.current().version}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
+from dashboard.cards.breakers import BreakerBoard, breaker_board
 from dashboard.cards.flags import (
     FlagCard,
     FlagCell,
@@ -38,6 +39,7 @@ __all__ = [
     "DEEDS",
     "LONGEST_VALUE",
     "AuditLine",
+    "BreakerBoard",
     "ChangeFeed",
     "FlagCard",
     "FlagCell",
@@ -53,6 +55,7 @@ __all__ = [
     "absolute",
     "ago",
     "audit_line",
+    "breaker_board",
     "change_feed",
     "diff",
     "direct_bedrock_lane",

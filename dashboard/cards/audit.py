@@ -42,6 +42,8 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     Action.TOOLS_PIN: ("pinned the MCP tool", "tried to pin the MCP tool"),
     Action.TOOLS_DRIFT: ("found changes around the MCP tool", "found changes of the MCP tool"),
     Action.TOOLS_ACCEPT: ("accepted the changed MCP tool", "tried to accept the MCP tool"),
+    Action.BREAKER_FORCE: ("forced the breaker of", "tried to force the breaker of"),
+    Action.BREAKER_RELEASE: ("released the breaker of", "tried to release the breaker of"),
     Action.DENIALS_SUPPRESSED: ("was refused too often to book each time",) * 2,
     Action.ROUTE_ASK: ("asked to route", "tried to route"),
     Action.REPORT_READ: ("read the report of", "tried to read the report of"),

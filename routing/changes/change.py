@@ -10,6 +10,7 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
+from routing.breakers import queries as breakers
 from routing.changes import consent, reasons, standing
 from routing.core import guards, rights
 from routing.core.chain import Json
@@ -203,20 +204,24 @@ def _judge(
     *,
     now: datetime,
 ) -> Judgement:
+    """Judge it as it stands and, while a person holds a path's breaker open, without that path."""
     declared = snapshot.declared(environment).states
     before = {flag: states.get(flag, declared[flag]).share for flag in FlagName}
     wanted = {item.flag: item.percentage if item.on else 0 for item in pending}
+    after = before | wanted
+    shut = {guards.PROVIDER[path]: 0 for path in breakers.shut(environment, now=now)}
     return guards.worst(
         [
             guards.judge_shares(
                 environment=environment,
-                before=before,
-                after=before | wanted,
+                before=before | off,
+                after=after | off,
                 matrix=matrix,
                 health=health,
                 cause=cause,
             )
             for matrix in standing.matrices(environment, now)
+            for off in ([{}, shut] if shut else [{}])
         ]
     )
 

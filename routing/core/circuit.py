@@ -40,8 +40,10 @@ __all__ = [
     "Transition",
     "Why",
     "admit",
+    "aged",
     "cancel",
     "check",
+    "follow",
     "force",
     "news",
     "probe_ok",
@@ -61,21 +63,28 @@ _AFTER: Mapping[Breaker, Breaker] = {
     Breaker.FORCED_CLOSED: Breaker.CLOSED,
 }
 _COUNTING = frozenset({Breaker.CLOSED, Breaker.FORCED_CLOSED})
+_FORCED = frozenset({Breaker.FORCED_OPEN, Breaker.FORCED_CLOSED})
+_ENDS = frozenset({Why.WAIT_OVER, Why.FORCE_ENDED})
+_TRIPS = frozenset({Why.FAILURE_RATIO, Why.SLOW_RATIO, Why.CONSECUTIVE_FAILURES})
 
 
 def admit(
     circuit: Circuit, settings: CircuitSettings, now_us: int
 ) -> tuple[Circuit, Permit | None]:
     """Return a permit for one call at `now_us`, or None where the circuit holds it back."""
-    circuit = _aged(circuit, now_us)
+    circuit = aged(circuit, now_us)
     if circuit.stored in _COUNTING:
-        return circuit, Permit(generation=circuit.generation, kind=PermitKind.NORMAL)
+        return circuit, _permit(circuit, PermitKind.NORMAL)
     if circuit.stored is not Breaker.HALF_OPEN or len(circuit.leases) >= settings.trial_slots:
         return circuit, None
     number = circuit.issued + 1
     lease = Lease(number=number, timer=Timer(since_us=now_us, lasts_us=settings.lease_us))
-    permit = Permit(generation=circuit.generation, kind=PermitKind.TRIAL, number=number)
+    permit = _permit(circuit, PermitKind.TRIAL, number)
     return replace(circuit, issued=number, leases=(*circuit.leases, lease)), permit
+
+
+def _permit(circuit: Circuit, kind: PermitKind, number: int = 0) -> Permit:
+    return Permit(generation=circuit.generation, kind=kind, number=number, era=circuit.era)
 
 
 def settle(  # noqa: PLR0917 - one fact each, in the order of a call
@@ -88,11 +97,12 @@ def settle(  # noqa: PLR0917 - one fact each, in the order of a call
 ) -> Circuit:
     """Return `circuit` after the call of `permit` ended in `result`; `jitter` is in [0, 1).
 
-    A result of an older generation, or of a trial whose lease lapsed or that was settled before,
-    changes nothing. A slow trial is no proof of recovery: it opens the circuit like a failed one.
+    A result of an older generation or of another era, or of a trial whose lease lapsed or that
+    was settled before, changes nothing. A slow trial is no proof of recovery: it opens the
+    circuit like a failed one.
     """
-    circuit = _aged(circuit, now_us)
-    if permit.generation != circuit.generation:
+    circuit = aged(circuit, now_us)
+    if (permit.generation, permit.era) != (circuit.generation, circuit.era):
         return circuit
     take = _tried if permit.kind is PermitKind.TRIAL else _counted
     circuit, why = take(circuit, settings, permit, result, now_us)
@@ -101,6 +111,8 @@ def settle(  # noqa: PLR0917 - one fact each, in the order of a call
 
 def cancel(circuit: Circuit, permit: Permit) -> Circuit:
     """Return `circuit` with the slot of `permit` free again; the call counts for nothing."""
+    if permit.era != circuit.era:
+        return circuit
     left = tuple(lease for lease in circuit.leases if lease.number != permit.number)
     return circuit if len(left) == len(circuit.leases) else replace(circuit, leases=left)
 
@@ -111,10 +123,36 @@ def probe_ok(circuit: Circuit, now_us: int) -> Circuit:
     A forced circuit stays as the person left it. Report only probes that made a real call here;
     that a connection can be made says little about the calls that tripped the circuit.
     """
-    circuit = _aged(circuit, now_us)
+    circuit = aged(circuit, now_us)
     if circuit.stored is not Breaker.OPEN:
         return circuit
     return _move(circuit, Breaker.HALF_OPEN, Why.GOOD_PROBE, now_us)
+
+
+def follow(  # noqa: PLR0917 - one fact each, in the order of a call
+    circuit: Circuit,
+    settings: CircuitSettings,
+    generation: int,
+    why: Why,
+    now_us: int,
+    jitter: float,
+) -> Circuit:
+    """Return `circuit` after a move that some process saw in its own copy of `generation`.
+
+    A copy that is behind or was elsewhere moves nothing. That a term is over is believed whatever
+    `now_us` says: the process measured it itself, and a clock that is set back must not make it
+    longer.
+    """
+    if generation != circuit.generation:
+        return circuit
+    if why in _TRIPS and circuit.stored is Breaker.CLOSED:
+        return _open(circuit, settings, why, now_us, jitter)
+    if why is Why.GOOD_PROBE:
+        return probe_ok(circuit, now_us)
+    ended = circuit.stored is Breaker.OPEN if why is Why.WAIT_OVER else circuit.stored in _FORCED
+    if why in _ENDS and ended:
+        return _move(circuit, _AFTER[circuit.stored], why, now_us)
+    return circuit
 
 
 def force(circuit: Circuit, target: Forced, until_us: int, now_us: int) -> Circuit:
@@ -125,25 +163,25 @@ def force(circuit: Circuit, target: Forced, until_us: int, now_us: int) -> Circu
     if until_us <= now_us:
         raise Invalid("A forced breaker needs an end in the future; choose a later end.")
     timer = Timer(since_us=now_us, lasts_us=until_us - now_us)
-    return _move(_aged(circuit, now_us), target, Why.FORCED, now_us, timer=timer)
+    return _move(aged(circuit, now_us), target, Why.FORCED, now_us, timer=timer)
 
 
 def release(circuit: Circuit, now_us: int) -> Circuit:
     """Return `circuit` as if its forced state had ended now; unforced it stays as it is."""
-    circuit = _aged(circuit, now_us)
-    if circuit.stored not in (Breaker.FORCED_OPEN, Breaker.FORCED_CLOSED):
+    circuit = aged(circuit, now_us)
+    if circuit.stored not in _FORCED:
         return circuit
     return _move(circuit, _AFTER[circuit.stored], Why.RELEASED, now_us)
 
 
 def state(circuit: Circuit, now_us: int) -> Breaker:
     """Return the state at `now_us`: one whose wait is over is half-open, asked or not."""
-    return _aged(circuit, now_us).stored
+    return aged(circuit, now_us).stored
 
 
 def wait_us(circuit: Circuit, now_us: int) -> int:
     """Return how long until an open or forced state ends, 0 where none runs."""
-    timer = _aged(circuit, now_us).timer
+    timer = aged(circuit, now_us).timer
     return 0 if timer is None else timer.ends_us - now_us
 
 
@@ -152,7 +190,7 @@ def news(before: Circuit, after: Circuit) -> tuple[Transition, ...]:
     return tuple(step for step in after.history if step.generation > before.generation)
 
 
-def _aged(circuit: Circuit, now_us: int) -> Circuit:
+def aged(circuit: Circuit, now_us: int) -> Circuit:
     """Let end what has ended by `now_us`: waits, forced states, the leases of lost trials."""
     if circuit.timer is not None:
         timer = circuit.timer.seen(now_us)
@@ -190,6 +228,7 @@ def _move(
         consecutive=circuit.consecutive if counted else 0,
         backoff_us=kept if backoff_us is None else backoff_us,
         issued=circuit.issued,
+        era=circuit.era,
         history=(*circuit.history, step)[-KEPT_TRANSITIONS:],
     )
 

@@ -96,6 +96,7 @@ class Permit:
     generation: int
     kind: PermitKind
     number: int = 0
+    era: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,8 @@ class Circuit:
     """One breaker. Ask `state` for its state: `stored` is that of the last look.
 
     `timer` is the term of an open or forced state, `backoff_us` the last wait before jitter,
-    `history` the last transitions, oldest first.
+    `history` the last transitions, oldest first. `era` names whose generations these are: 0 is
+    the count that processes share, any other that of one process on its own.
     """
 
     stored: Breaker = Breaker.CLOSED
@@ -126,6 +128,7 @@ class Circuit:
     leases: tuple[Lease, ...] = ()
     issued: int = 0
     passed: int = 0
+    era: int = 0
     history: tuple[Transition, ...] = ()
 
 

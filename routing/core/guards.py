@@ -188,6 +188,28 @@ def worst(cases: Sequence[Judgement]) -> Judgement:
     )
 
 
+def judge_shut(
+    *,
+    environment: EnvironmentName,
+    shares: Mapping[FlagName, int],
+    matrix: Matrix,
+    health: Mapping[Path, Health],
+    before: frozenset[Path],
+    after: frozenset[Path],
+) -> Judgement:
+    """Return what the guards say when a person holds other paths shut; total, never raises.
+
+    A path whose breaker is forced open serves nobody: it is judged as if its flag were off.
+    """
+    return judge_shares(
+        environment=environment,
+        before={**shares, **{PROVIDER[path]: 0 for path in before}},
+        after={**shares, **{PROVIDER[path]: 0 for path in after}},
+        matrix=matrix,
+        health=health,
+    )
+
+
 def judge_matrix(*, flags: Flags, before: Matrix, after: Matrix) -> Judgement:
     """Return what the guards say to another matrix under `flags`; total, never raises."""
     effects = _losses_in_words(losses(flags, flags, before, after))

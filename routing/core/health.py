@@ -184,7 +184,9 @@ def _by_traffic(traffic: Traffic) -> list[tuple[Health, str]]:
 
 def _by_breaker(breaker: Breaker, *, failed: int) -> tuple[Health, str]:
     """Judge a breaker beside the probes: how many `failed` in a row up to the last one."""
-    if breaker in (Breaker.OPEN, Breaker.FORCED_OPEN):
+    if breaker is Breaker.FORCED_OPEN:
+        return Health.UNHEALTHY, "A person holds the breaker open."
+    if breaker is Breaker.OPEN:
         return Health.UNHEALTHY, "The breaker is open."
     if breaker is Breaker.HALF_OPEN and failed:
         told = "" if failed >= UNHEALTHY_AFTER else ", and the last probe failed"

@@ -205,6 +205,8 @@ class Action(StrEnum):
     TOOLS_PIN = "tools.pin"
     TOOLS_DRIFT = "tools.drift"
     TOOLS_ACCEPT = "tools.accept"
+    BREAKER_FORCE = "breaker.force"
+    BREAKER_RELEASE = "breaker.release"
     DENIALS_SUPPRESSED = "denials.suppressed"
     ROUTE_ASK = "route.ask"
     REPORT_READ = "report.read"

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('routing', '0008_operation_without_token'),
+        ('routing', '0009_breakers'),
     ]
 
     operations = [

@@ -27,6 +27,7 @@ SAMPLES = {
     "dashboard-asks": ("dashboard/apps.py", "from routing.audit import ledger"),
     "tables-access": ("routing/fleet/__init__.py", "from routing.access.models import User"),
     "tables-audit": ("routing/flags/__init__.py", "from routing.audit.models import Entry"),
+    "tables-breakers": ("routing/wiring.py", "import routing.breakers.models"),
     "tables-flags": ("routing/wiring.py", "from routing.flags.models import Flag"),
     "tables-fleet": ("routing/wiring.py", "from routing.fleet.models import Process"),
     "tables-matrix": ("routing/wiring.py", "import routing.matrix.models"),

@@ -8,6 +8,7 @@ from pathlib import Path as Folder
 
 import pytest
 
+from routing.breakers.held import Copy
 from routing.core import circuit
 from routing.core.circuit import Circuit
 from routing.core.values import Breaker, Health, Operation, Path, Reason, Skip
@@ -88,7 +89,7 @@ async def test_a_person_who_opens_it_meanwhile_stops_an_emergency_too(
 ) -> None:
     stage.breakers = {DIRECT: seen}
     opened = circuit.force(Circuit(), Breaker.FORCED_OPEN, 2**40, stage.clock.now_us)
-    stage.board._circuits[stage.key(DIRECT)] = opened
+    stage.board.take({stage.key(DIRECT): Copy(circuit=opened)}, stage.clock.now_us)
     routed = await stage.router.route(ask(EMERGENCY))
     assert (routed.status, routed.conclusion.reason) == (503, Reason.NO_PATH)
     assert not stage.direct.calls

@@ -26,7 +26,12 @@ async def circuit_breaker_system(ground: Ground) -> Looked:
         return base.skipped(
             "The breakers are another process's; run it where requests are served."
         )
-    key = Key(environment=ground.environment, path=Path.MCP, target=f"{TARGET}{ground.nonce}")
+    key = Key(
+        environment=ground.environment,
+        path=Path.MCP,
+        target=f"{TARGET}{ground.nonce}",
+        private=True,
+    )
     try:
         looked = await _walk(ground, ground.board, key)
     except BaseException:

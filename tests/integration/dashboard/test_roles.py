@@ -17,6 +17,7 @@ WHO = ("", *(str(role) for role in Role), "stranger")
 DEV, STG = EnvironmentName.DEVELOPMENT, EnvironmentName.STAGING
 HERE: dict[str, Any] = {"environment": DEV}
 FLAG = HERE | {"name": FlagName.CACHING}
+BREAKER = HERE | {"path": "mcp"}
 SIGN_IN = 302
 REFUSED = queries.Filters(outcome=Outcome.REFUSED)
 # In the order of WHO: nobody, viewer, reviewer, operator, admin, and an admin of elsewhere.
@@ -40,6 +41,9 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("draft-publish", "POST"): (HERE, (SIGN_IN, 403, 403, 404, 404, 404)),
     ("draft-begin", "POST"): (HERE, (SIGN_IN, 403, 403, 302, 302, 404)),
     ("draft-discard", "POST"): (HERE, (SIGN_IN, 403, 403, 302, 302, 404)),
+    ("breakers", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
+    ("breaker-force", "POST"): (BREAKER, (SIGN_IN, 403, 403, 302, 302, 404)),
+    ("breaker-release", "POST"): (BREAKER, (SIGN_IN, 403, 403, 409, 409, 404)),
     ("deployments", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("deployments-import", "GET"): (HERE, (SIGN_IN, 403, 403, 200, 200, 404)),
     ("deployments-import", "POST"): (HERE, (SIGN_IN, 403, 403, 400, 400, 404)),
@@ -76,6 +80,13 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("draft-publish", "POST"): {"revision": "1", "base_version": "1"},
     ("draft-discard", "POST"): {"revision": "1"},
     ("flag-set", "POST"): {"to": "off", "base_version": "1", "confirmed": "true"},
+    ("breaker-force", "POST"): {
+        "base": "0",
+        "to": "closed",
+        "minutes": "15",
+        "reason": "looking at who may",
+    },
+    ("breaker-release", "POST"): {"base": "0"},
     ("operation-deploy", "POST"): {"flags": "keep", "key": "0" * 32},
     ("rollback-start", "POST"): {"target": "mcp_only", "digest": "0" * 64},
     ("support-activate", "POST"): {"reason": "its flag is off"},

@@ -1,15 +1,15 @@
-"""The circuit against a reference that keeps every event and works everything out from the log.
+"""The circuit against `circuit_reference`, which shares nothing with it, over random histories.
 
-The reference shares no code with `routing.core.circuit` but its settings and words. Histories
-are random; the count follows HYBRIDOPS_EXAMPLES.
+Hypothesis finds and shrinks what differs; its count follows HYBRIDOPS_EXAMPLES. Ten thousand
+longer histories are drawn from the run's seed in every run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
-from itertools import takewhile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -18,117 +18,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from routing.core import circuit as real
-from routing.core.circuit import Circuit, CircuitSettings, Permit, PermitKind, Result
+from routing.core.circuit import Circuit, CircuitSettings, Permit, PermitKind, Result, Why
 from routing.core.values import Breaker
+from tests.unit.core import circuit_reference
+from tests.unit.core.circuit_reference import Reference, Token
 
 SECOND = 1_000_000
-Token = tuple[int, int]
-
-
-@dataclass
-class Reference:
-    """A naive breaker: a log of events, scanned again for every question."""
-
-    rules: CircuitSettings
-    mode: str = "closed"
-    until: int | None = None
-    epoch: int = 0
-    calls: list[tuple[int, str]] = field(default_factory=list)
-    out: dict[Token, int] = field(default_factory=dict)
-    good_trials: int = 0
-    openings: int = 0
-    log: list[tuple[str, str, str, int]] = field(default_factory=list)
-
-    def go(self, mode: str, why: str, at: int, until: int | None = None) -> None:
-        self.log.append((self.mode, mode, why, at))
-        if (self.mode, mode) != ("forced_closed", "closed"):
-            self.calls = []
-        if mode in ("closed", "forced_closed"):
-            self.openings = 0
-        self.mode, self.until = mode, until
-        self.out, self.good_trials, self.epoch = {}, 0, self.epoch + 1
-
-    def pass_time(self, now: int) -> None:
-        if self.until is not None and now >= self.until:
-            if self.mode == "open":
-                self.go("half_open", "wait_over", self.until)
-            elif self.mode == "forced_open":
-                self.go("half_open", "force_ended", self.until)
-            else:
-                self.go("closed", "force_ended", self.until)
-        for token in [token for token, end in self.out.items() if now >= end]:
-            del self.out[token]
-
-    def ask(self, now: int, name: int) -> Token | None:
-        self.pass_time(now)
-        if self.mode in ("closed", "forced_closed"):
-            return (self.epoch, name)
-        if self.mode == "half_open" and len(self.out) < self.rules.trial_slots:
-            self.out[(self.epoch, name)] = now + self.rules.lease_us
-            return (self.epoch, name)
-        return None
-
-    def tell(self, token: Token, result: str, now: int, jitter: float) -> None:
-        self.pass_time(now)
-        if token[0] != self.epoch:
-            return
-        if self.mode == "half_open":
-            if self.out.pop(token, None) is not None:
-                self.trial_ended(result, now, jitter)
-        elif result != "ignored":
-            self.calls.append((now, result))
-            why = self.verdict(now)
-            if why and self.mode == "closed":
-                self.open(why, now, jitter)
-
-    def trial_ended(self, result: str, now: int, jitter: float) -> None:
-        if result == "success":
-            self.good_trials += 1
-            if self.good_trials == self.rules.trials_to_close:
-                self.go("closed", "trials_passed", now)
-        elif result != "ignored":
-            self.open({"failure": "trial_failed", "slow": "trial_slow"}[result], now, jitter)
-
-    def verdict(self, now: int) -> str:
-        results = [result for _, result in self.calls]
-        run = len(list(takewhile(lambda r: r == "failure", reversed(results))))
-        if run >= self.rules.consecutive_failures:
-            return "consecutive_failures"
-        width = self.rules.bucket_us
-        oldest = now // width - self.rules.buckets + 1
-        seen = [result for at, result in self.calls if at // width >= oldest]
-        if len(seen) < self.rules.min_calls:
-            return ""
-        if Fraction(seen.count("failure"), len(seen)) * 100 >= self.rules.failure_percent:
-            return "failure_ratio"
-        too_slow = Fraction(seen.count("slow"), len(seen)) * 100 >= self.rules.slow_percent
-        return "slow_ratio" if too_slow else ""
-
-    def open(self, why: str, now: int, jitter: float) -> None:
-        openings = self.openings
-        wait = min(self.rules.open_us * 2**openings, self.rules.open_max_us)
-        saved = int(Fraction(jitter) * (wait * self.rules.jitter_percent // 100))
-        self.go("open", why, now, now + wait - saved)
-        self.openings = openings + 1
-
-    def forget(self, token: Token) -> None:
-        self.out.pop(token, None)
-
-    def probe(self, now: int) -> None:
-        self.pass_time(now)
-        if self.mode == "open":
-            self.go("half_open", "good_probe", now)
-
-    def hold(self, mode: str, now: int, until: int) -> None:
-        self.pass_time(now)
-        self.go(mode, "forced", now, until)
-
-    def let_go(self, now: int) -> None:
-        self.pass_time(now)
-        if self.mode == "forced_open":
-            self.go("half_open", "released", now)
-        elif self.mode == "forced_closed":
-            self.go("closed", "released", now)
+HISTORIES = 10_000
 
 
 @dataclass(frozen=True)
@@ -278,6 +174,69 @@ def test_agrees_with_the_reference_on_any_history(
     rule: CircuitSettings, history: list[Any]
 ) -> None:
     follow(Machine(), rule, history)
+
+
+GAPS = (0, 0, 0, 1, 250_000, SECOND, 3 * SECOND, 5 * SECOND, 70 * SECOND)
+RESULTS = (*Result, Result.SUCCESS, Result.FAILURE)
+JITTERS = (0.0, 0.25, 0.5)
+FORCED = (Breaker.FORCED_OPEN, Breaker.FORCED_CLOSED)
+
+
+def draw_rules(dice: Random) -> CircuitSettings:
+    if dice.random() < 0.3:
+        return CircuitSettings()
+    return CircuitSettings(
+        buckets=dice.randint(1, 10),
+        min_calls=dice.randint(2, 9),
+        failure_percent=dice.choice((34, 50, 100)),
+        slow_percent=dice.choice((50, 80)),
+        consecutive_failures=dice.choice((2, 5, 99)),
+        open_max_us=dice.choice((5, 15, 60)) * SECOND,
+        jitter_percent=dice.choice((0, 20, 100)),
+        trial_slots=dice.randint(1, 3),
+        trials_to_close=dice.randint(1, 4),
+        lease_us=dice.choice((1, 4, 65)) * SECOND,
+    )
+
+
+def draw_act(dice: Random) -> tuple[Any, ...]:
+    kind = dice.choices(
+        ("ask", "tell", "burst", "cancel", "probe", "force", "release", "look"),
+        (4, 6, 4, 2, 1, 1, 1, 1),
+    )[0]
+    if kind == "ask":
+        return kind, dice.randint(1, 4)
+    if kind == "tell":
+        return kind, dice.randint(0, 8), dice.choice(RESULTS), dice.choice(JITTERS)
+    if kind == "burst":
+        return kind, dice.randint(1, 7), dice.choice(RESULTS), dice.choice(JITTERS)
+    if kind == "cancel":
+        return kind, dice.randint(0, 8)
+    if kind == "force":
+        return kind, dice.choice(FORCED), dice.choice((1, 2 * SECOND, 20 * SECOND))
+    return (kind,)
+
+
+def draw(dice: Random) -> tuple[CircuitSettings, list[Any]]:
+    steps = dice.randint(10, 40)
+    return draw_rules(dice), [(dice.choice(GAPS), draw_act(dice)) for _ in range(steps)]
+
+
+def test_the_reference_imports_nothing_of_the_product() -> None:
+    source = Path(str(circuit_reference.__file__)).read_text()
+    names = [line for line in source.splitlines() if line.startswith(("import ", "from "))]
+    assert names and not any("routing" in name for name in names)
+
+
+def test_agrees_with_the_reference_on_ten_thousand_histories(seed: int) -> None:
+    seen = set()
+    for number in range(HISTORIES):
+        rule, history = draw(Random(f"{seed}/{number}"))
+        run = Run(Machine(), rule)
+        for gap_us, act in history:
+            run.step(gap_us, act)
+        seen |= {why for _, _, why, _ in run.log}
+    assert seen == {str(why) for why in Why}, "the histories reach every way to move"
 
 
 def _settle(change: Callable[..., dict[str, Any]]) -> Callable[..., Circuit]:
