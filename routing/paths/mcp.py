@@ -61,6 +61,7 @@ class MCPRouter:
         self.target = target
         self.tool = tool
         self.listing: Listing | None = None
+        self._listed = ""  # the address that listed them
         self._pin: Pin | None = None
         self._refusal = ""
         self._turns = turns or Turns()
@@ -159,7 +160,13 @@ class MCPRouter:
         if held is None or held.gone:
             url = self._endpoint()
             address.check(url)
-            held = self._held = Held(url, self.target, learn=self._learn, look=self._look)
+            held = self._held = Held(
+                url,
+                self.target,
+                learn=lambda tools: self._learn(tools, url),
+                listed=self._listed == url,
+                look=self._look,
+            )
         return held
 
     async def _ask(self, work: Callable[[Client], Awaitable[Any]], exchange: Exchange) -> Any:
@@ -223,11 +230,12 @@ class MCPRouter:
         await self._ask(mcp_client.greet, exchange)
 
     async def _list(self, exchange: Exchange) -> None:
-        self._learn(await self._ask(mcp_client.tools, exchange))
+        self._learn(await self._ask(mcp_client.tools, exchange), self._endpoint())
         if self._refusal:
             raise PathError(Failure.DISABLED, self._refusal, sent=False)
 
-    def _learn(self, tools: list[Tool]) -> None:
+    def _learn(self, tools: list[Tool], url: str) -> None:
+        self._listed = url
         self.listing = pinning.listing(tools, self.tool)
         self._judge()
 

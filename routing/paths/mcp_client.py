@@ -30,7 +30,8 @@ MODERN = "2026-07-28"
 class Held:
     """One MCP client, entered and left by one task; `gone` once it is of no more use.
 
-    `learn` is told the server's tools before the first call goes out; `look` finds addresses.
+    `learn` is told the server's tools before the first call goes out; `listed` says that they are
+    known from an earlier connection. `look` finds addresses.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class Held:
         name: str,
         *,
         learn: Callable[[list[Tool]], None],
+        listed: bool = False,
         look: address.Lookup = address.lookup,
     ) -> None:
         self.url = url
         self._learn = learn
+        self._listed = listed
         self._look = look
         self.gone = False
         self.since = time.monotonic()
@@ -136,12 +139,14 @@ class Held:
         """List the tools before the first call; return why nothing may be called.
 
         What a tool wants repeated in headers stands there, and what is not as it was pinned must
-        not be called.
+        not be called. Where the list does not come, the one that is known will do until the next
+        probe; one that makes no sense is no list.
         """
         try:
             self._learn(await _guarded(tools(client), exchange))
         except PathError as error:
-            return _unsent(error)
+            if not self._listed or error.failure is Failure.PROTOCOL:
+                return _unsent(error)
         return None
 
 

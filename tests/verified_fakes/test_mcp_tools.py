@@ -215,3 +215,26 @@ async def test_a_list_that_does_not_come_is_no_leave_to_call(
     problem = await failed(client)
     assert (problem.failure, problem.sent) == (Failure.PROVIDER, False)
     assert not server.of("tools/call")
+
+
+@pytest.mark.parametrize(
+    ("answer", "called"), [(hostile.reply(503), True), (hostile.reply(200, b"nonsense"), False)]
+)
+async def test_a_known_list_stands_in_for_one_that_does_not_come_not_for_nonsense(
+    client: MCPRouter,
+    server: Server,
+    answer: bytes,
+    called: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await client.call(call())
+    monkeypatch.setattr("routing.paths.mcp.RENEW_S", 0.0)
+    server.behave = hostile.modern(hostile.saying(hostile.reply(500)))
+    await failed(client)  # the next call greets the server anew
+    server.behave = hostile.modern(tools_list=hostile.saying(answer))
+    if called:
+        assert (await client.call(call())).text == "well"
+    else:
+        assert (await failed(client)).failure is Failure.PROTOCOL
+    assert len(server.of("tools/list")) == 2
+    assert len(server.of("tools/call")) == 2 + called
