@@ -10,6 +10,7 @@ matrix       versions of the decision matrix, the one in force in memory
 compliance   personal data, residency, the gate before every path
 paths        one client each: DirectBedrockClient, MCPRouter; the keeper of the local stand-ins
 breakers     circuits of this process around core.circuit
+admission    the line before execution: places, ranks, who is sent away
 decisions    the decision stream: segment, group commit, shipper, verification
 health       what was measured, as stored and in memory
 router       IntelligentRouter; attempts carries its calls out

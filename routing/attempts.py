@@ -86,6 +86,8 @@ class Run:
     said_s: float | None = None
     shed: bool = False
     resorted: bool = False
+    waited_us: int = 0
+    crowded_s: int | None = None  # when to come back, for who got no place in the line
 
     def left_s(self) -> float:
         return self.deadline - time.monotonic()

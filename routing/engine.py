@@ -17,10 +17,12 @@ from django.db import connection
 
 from routing import loops, stream, synthetic
 from routing.access import signin, tokens
+from routing.admission import Admission
 from routing.audit import ledger
 from routing.breakers.board import Board, Key
 from routing.compliance import gate, residency
 from routing.compliance.residency import Residence
+from routing.core.admission import QueueSettings
 from routing.core.decision import State
 from routing.core.errors import Unavailable
 from routing.core.settings import Settings
@@ -97,6 +99,7 @@ class Engine:
             clock=clock,
             interval_s=settings.probe_s,
         )
+        self.admission = Admission(QueueSettings(capacity=settings.at_once))
         self.router = IntelligentRouter(
             situation=situation,
             client=self.roster.client,
@@ -104,6 +107,7 @@ class Engine:
             log=self.log,
             clock=clock,
             policy=gate.Policy(),
+            admission=self.admission,
             listeners=(self.monitor.take,),
         )
 

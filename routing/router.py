@@ -14,10 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from routing.admission import Admission, Place
 from routing.attempts import Ask, Attempts, Run
 from routing.breakers.board import Board
 from routing.compliance import gate
 from routing.core import telling
+from routing.core.admission import rank
 from routing.core.decision import (
     Attempt,
     Conclusion,
@@ -77,12 +79,14 @@ class IntelligentRouter:
         log: DecisionLog,
         clock: Callable[[], datetime],
         policy: gate.Policy,
+        admission: Admission | None = None,
         listeners: Sequence[Callable[[Routed, datetime], None]] = (),
     ) -> None:
         self._situation = situation
         self._log = log
         self._clock = clock
         self._policy = policy
+        self._admission = admission or Admission()
         self._listeners = tuple(listeners)
         self._attempts = Attempts(client=client, board=board)
 
@@ -99,7 +103,7 @@ class IntelligentRouter:
         """
         run = await self._begin(ask)
         try:
-            await self._attempts.carry_out(run)
+            await self._in_turn(run)
         except asyncio.CancelledError:
             await self._book_unanswered(run, status=499)
             raise
@@ -129,6 +133,27 @@ class IntelligentRouter:
             began=began,
             deadline=began + decision.row.budget_ms / 1000,
         )
+
+    async def _in_turn(self, run: Run) -> None:
+        """Have the attempts made when it is the run's turn; what has no path waits for none."""
+        if not run.decision.eligible and not run.decision.last_resort:
+            return
+        emergency = run.ask.operation is Operation.EMERGENCY
+        line = rank(run.request.priority, emergency=emergency)
+        async with self._admission.place(line, left_s=run.left_s()) as place:
+            run.waited_us = place.waited_us
+            if place.shed is not None:
+                _turn_away(run, place)
+                return
+            if place.waited_us:
+                self._renew(run)
+            await self._attempts.carry_out(run)
+
+    def _renew(self, run: Run) -> None:
+        """Decide anew after a wait: flags, breakers and health may have changed meanwhile."""
+        run.state = self._state(run.ask)
+        run.request = _request(run.ask, run.state, run.verdict.refusal, self._clock())
+        run.decision = decide(run.request, run.state)
 
     def _check(self, ask: Ask) -> gate.Verdict:
         return gate.check(
@@ -168,6 +193,7 @@ class IntelligentRouter:
                 duration_us=routed.duration_us,
                 failure=str(run.failure or ""),
                 usage=_usage(run.answer),
+                waited_us=run.waited_us,
             ),
         )
         try:
@@ -212,12 +238,17 @@ class IntelligentRouter:
             refusal=run.verdict.refusal,
             said_s=run.said_s,
             wait_s=self._attempts.wait_s(run),
+            crowded_s=run.crowded_s,
         )
 
 
 def new_id(now: datetime) -> str:
     """Return a fresh decision id: sorted by time to the millisecond, then random."""
     return f"d{int(now.timestamp() * 1000):012x}{secrets.token_hex(8)}"
+
+
+def _turn_away(run: Run, place: Place) -> None:
+    run.shed, run.crowded_s, run.failure = True, place.retry_after_s, Failure.QUEUE_FULL
 
 
 def _request(ask: Ask, state: State, refusal: str, now: datetime) -> Request:

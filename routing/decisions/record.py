@@ -41,12 +41,14 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """How the request ended: HTTP status, µs in all, tokens where the path told them."""
+    """How the request ended: HTTP status, µs in all and in the line before execution, tokens where
+    the path told them."""
 
     status: int
     duration_us: int
     failure: str = ""
     usage: tuple[int, int] | None = None
+    waited_us: int = 0
 
 
 def prompt(*, sent: Sequence[str], asked: Sequence[str], pii: Sequence[str] = ()) -> Prompt:
@@ -102,6 +104,7 @@ def body(
         "failure": end.failure,
         "budget_ms": decision.row.budget_ms,
         "duration_us": end.duration_us,
+        "waited_us": end.waited_us,
         "usage": _tokens(end.usage),
         "prompt": {"sha256": prompt.sha256, "size": prompt.size, "pii": list(prompt.pii)},
     }

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path as Folder
 from typing import Any
 
+from routing.admission import Admission
 from routing.breakers.board import Board, Key
 from routing.compliance.gate import Policy
 from routing.core import chain
+from routing.core.admission import QueueSettings
 from routing.core.circuit import Result
 from routing.core.decision import Kill, Override, PathFacts, State
 from routing.core.flags import FlagName, defaults
@@ -61,11 +63,14 @@ class Stage:
     clock: Clock = field(default_factory=Clock)
     seen: list[Routed] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
+    queue: QueueSettings = field(default_factory=QueueSettings)
+    admission: Admission = field(init=False)
     board: Board = field(init=False)
     router: IntelligentRouter = field(init=False)
 
     def __post_init__(self) -> None:
         self.board = Board(clock=self.clock, jitter=lambda: 0.0)
+        self.admission = Admission(self.queue)
         self.router = IntelligentRouter(
             situation=self.situation,
             client=lambda _, path: self.client(path),
@@ -73,6 +78,7 @@ class Stage:
             log=self.log,
             clock=lambda: NOW,
             policy=self.policy,
+            admission=self.admission,
             listeners=(lambda routed, _: self.seen.append(routed),),
         )
 
@@ -119,14 +125,18 @@ class Stage:
 
 @contextmanager
 def raised(
-    folder: Folder, *, opened: bool = True, policy: Policy | None = None
+    folder: Folder,
+    *,
+    opened: bool = True,
+    policy: Policy | None = None,
+    queue: QueueSettings | None = None,
 ) -> Iterator[Stage]:
     """Yield a stage whose log is open for the block."""
     log = DecisionLog(folder, process="p", boot=secrets.token_hex(4))
     if opened:
         log.open(NOW)
     try:
-        yield Stage(log=log, policy=policy or Policy())
+        yield Stage(log=log, policy=policy or Policy(), queue=queue or QueueSettings())
     finally:
         log.close(NOW)
 
