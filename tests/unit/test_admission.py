@@ -182,6 +182,7 @@ async def test_thousands_that_come_and_go_leave_no_place_taken(seed: int) -> Non
     )
     seen: dict[str, int] = {}
     most = 0
+    never = asyncio.get_running_loop().create_future()
 
     async def one(rank: Rank, stay_s: float) -> None:
         nonlocal most
@@ -189,7 +190,7 @@ async def test_thousands_that_come_and_go_leave_no_place_taken(seed: int) -> Non
             seen[str(place.shed)] = seen.get(str(place.shed), 0) + 1
             if place.shed is None:
                 most = max(most, line.figures().in_use)
-                await asyncio.sleep(stay_s)
+                await asyncio.wait([never], timeout=stay_s)
 
     async def impatient() -> None:
         work = one(rng.choice(list(Rank)), rng.random() / 200)
