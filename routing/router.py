@@ -66,6 +66,11 @@ class Routed:
     retry_after_s: int | None = None
     seq: int | None = None
 
+    @property
+    def usage(self) -> tuple[int, int] | None:
+        """Return the tokens in and out as the path told them, None where it did not."""
+        return _usage(self.answer)
+
 
 class IntelligentRouter:
     """Routes asks; one instance a process."""

@@ -10,8 +10,10 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
+from routing.core.allowance import Limits
 from routing.core.values import Role
 
+_USUAL = Limits()
 USERNAME = RegexValidator(
     r"\A[a-z0-9][a-z0-9._-]{1,62}[a-z0-9]\Z",
     "Use 3 to 64 characters: a-z, 0-9, dot, dash, underscore; begin and end with a letter "
@@ -85,7 +87,8 @@ class Token(models.Model):
     """A machine's credential for one environment; only a digest of its secret is kept.
 
     `kind` `run` is minted by ourselves for one run and may pin a path; `machine` is a caller's.
-    `operations` is the allow-list; `emergency` is its own scope beside it.
+    `operations` is the allow-list; `emergency` is its own scope beside it. The limits hold in each
+    process.
     """
 
     id = models.CharField(primary_key=True, max_length=32)  # shown, never secret
@@ -96,6 +99,13 @@ class Token(models.Model):
     tenant = models.CharField(max_length=64)
     operations = models.JSONField(default=list)
     emergency = models.BooleanField(default=False)
+    at_once = models.PositiveIntegerField(default=_USUAL.at_once, db_default=_USUAL.at_once)
+    per_second = models.PositiveIntegerField(
+        default=_USUAL.per_second, db_default=_USUAL.per_second
+    )
+    tokens_per_minute = models.PositiveIntegerField(
+        default=_USUAL.tokens_per_minute, db_default=_USUAL.tokens_per_minute
+    )
     secret_sha256 = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=300)

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from django.db import transaction
@@ -17,6 +17,8 @@ from routing.access import scope
 from routing.access.models import Token, TokenSet
 from routing.access.scope import TokenKind
 from routing.audit import ledger
+from routing.core import allowance
+from routing.core.allowance import Limits
 from routing.core.chain import Json
 from routing.core.errors import NotFound
 from routing.core.rights import Actor
@@ -50,6 +52,7 @@ class TokenFacts:
     operations: frozenset[Operation]
     emergency: bool
     expires_at: datetime
+    limits: Limits = field(default_factory=Limits)
 
     def may(self, operation: Operation) -> bool:
         """Tell whether the token may ask for `operation`."""
@@ -99,15 +102,17 @@ def issue(
     operations: Iterable[Operation | str] | None = None,
     emergency: bool = False,
     tenant: str = "default",
+    limits: Limits | None = None,
     expires_at: datetime | None = None,
     kind: TokenKind = TokenKind.MACHINE,
     reason: str = "",
 ) -> Issued:
     """Make a token and return its secret, once.
 
-    `operations` is the allow-list, all but `emergency` without it. A machine's token needs the
-    right Settings and lasts 90 days, at most 365; a run token is minted by ourselves and lasts
-    an hour at most. Raises Forbidden, RuleBroken, Invalid, UnknownWord, NotFound.
+    `operations` is the allow-list, all but `emergency` without it; `limits` are the usual ones
+    without it. A machine's token needs the right Settings and lasts 90 days, at most 365; a run
+    token is minted by ourselves and lasts an hour at most. Raises Forbidden, RuleBroken, Invalid,
+    UnknownWord, NotFound.
     """
     token_id = f"tok_{secrets.token_hex(8)}"
     with ledger.denied(
@@ -120,6 +125,7 @@ def issue(
     ):
         scope.check(by, environment=environment, role=role, kind=kind)
         secret = PREFIX + secrets.token_urlsafe(32)
+        most = allowance.check(limits or Limits())
         row = Token(
             id=token_id,
             name=scope.named(name),
@@ -129,6 +135,9 @@ def issue(
             tenant=scope.tenant(tenant),
             operations=[str(o) for o in scope.operations(operations)],
             emergency=emergency,
+            at_once=most.at_once,
+            per_second=most.per_second,
+            tokens_per_minute=most.tokens_per_minute,
             secret_sha256=_digest(secret),
             created_at=now,
             created_by=by.id,
@@ -274,6 +283,15 @@ def _facts(row: Token) -> TokenFacts:
         operations=frozenset(Operation(o) for o in row.operations),
         emergency=row.emergency,
         expires_at=row.expires_at,
+        limits=_limits(row),
+    )
+
+
+def _limits(row: Token) -> Limits:
+    return Limits(
+        at_once=row.at_once,
+        per_second=row.per_second,
+        tokens_per_minute=row.tokens_per_minute,
     )
 
 
@@ -285,6 +303,7 @@ def _said(row: Token) -> Mapping[str, Json]:
         "tenant": row.tenant,
         "operations": row.operations,
         "emergency": row.emergency,
+        "limits": asdict(_limits(row)),
         "expires_at": row.expires_at.isoformat(),
     }
 

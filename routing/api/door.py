@@ -20,10 +20,10 @@ from routing.access.scope import TokenKind
 from routing.access.tokens import TokenFacts
 from routing.api import asked, replies, report, wire
 from routing.api.booking import Booking, Denial, Unknown
-from routing.api.quota import Limits, Quota
+from routing.api.quota import Quota
 from routing.api.refusals import MethodRefused
 from routing.api.wire import Receive, Reply, Scope, Send
-from routing.core import rights
+from routing.core import allowance, rights
 from routing.core.errors import (
     Forbidden,
     HybridOpsError,
@@ -35,7 +35,7 @@ from routing.core.errors import (
 from routing.core.rights import Right
 from routing.core.values import Action, Operation
 from routing.decisions.record import Caller
-from routing.router import LARGE, Ask, IntelligentRouter
+from routing.router import LARGE, Ask, IntelligentRouter, Routed
 
 log = logging.getLogger(__name__)
 PREFIX = "/api/"
@@ -68,7 +68,6 @@ def build(
     hosts: Sequence[str],
     sources: Callable[[], report.Sources | None],
     booking: Booking,
-    limits: Limits | None = None,
 ) -> wire.App:
     """Return the door as an ASGI app for everything under `/api/`.
 
@@ -82,7 +81,7 @@ def build(
         hosts=hosts,
         sources=sources,
         booking=booking,
-        quota=Quota(limits or Limits()),
+        quota=Quota(),
     )
 
 
@@ -149,8 +148,8 @@ class Visit:
         """Check in the order of cost: address, token, rate, body; then do what was asked."""
         self._check_address()
         known = self._know()
-        await self.door.quota.hit(known.token.id)
-        with self.door.quota.hold(known.token.id):
+        await self.door.quota.hit(known.token)
+        with self.door.quota.hold(known.token):
             if self.scope["path"] == REPORT:
                 return await self._report(known)
             return await self._route(known)
@@ -246,11 +245,26 @@ class Visit:
             if ask.size > LARGE:
                 return replies.explained(ask, *await asyncio.to_thread(router.explain, ask))
             return replies.explained(ask, *router.explain(ask))
-        return await self._routed(router, ask)
+        return await self._routed(router, known, ask)
 
-    async def _routed(self, router: IntelligentRouter, ask: Ask) -> Reply:
-        done = await wire.while_there(self.receive, router.route(ask))
+    async def _routed(self, router: IntelligentRouter, known: Known, ask: Ask) -> Reply:
+        done = await wire.while_there(self.receive, self._paid(router, known, ask))
         return replies.routed(done, self.request_id)
+
+    async def _paid(self, router: IntelligentRouter, known: Known, ask: Ask) -> Routed:
+        """Route `ask` within what its caller may spend; an emergency is only counted."""
+        estimated = allowance.estimate(ask.texts, ask.max_tokens)
+        calm = ask.operation is not Operation.EMERGENCY
+        with self.door.quota.spend(known.token, estimated, refuse=calm) as bill:
+            done = await router.route(ask)
+            bill.used = allowance.used(
+                estimated,
+                texts=ask.texts,
+                answer=done.answer.text if done.answer else None,
+                told=done.usage,
+                failures=[a.failure for a in done.attempts if a.failure is not None],
+            )
+        return done
 
     def _check_operation(self, known: Known, operation: Operation) -> None:
         if known.token.may(operation):

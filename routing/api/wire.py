@@ -140,9 +140,9 @@ def refused(error: HybridOpsError, request_id: str, facts: Mapping[str, Any]) ->
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     said = {"code": error.code, "message": error.message, "request_id": request_id}
-    known = error.facts.get("known")
-    if known is not None:
-        said["known"] = known
+    for name in ("known", "limit"):
+        if error.facts.get(name) is not None:
+            said[name] = error.facts[name]
     return Reply(status=error.status, body={"error": said, **facts}, headers=headers)
 
 

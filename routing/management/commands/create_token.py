@@ -10,7 +10,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from routing.access import tokens
-from routing.core import values
+from routing.core import allowance, values
+from routing.core.allowance import Limits
 from routing.core.errors import UnknownWord
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName, Operation, Role
@@ -38,6 +39,7 @@ class Command(base.OperatorCommand):
         parser.add_argument(
             "--days", type=int, default=90, choices=range(1, MOST_DAYS + 1), metavar="1-365"
         )
+        _add_limits(parser)
         parser.add_argument("--reason", default="", help="why; it is booked")
 
     def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> base.Result:
@@ -50,6 +52,11 @@ class Command(base.OperatorCommand):
             operations=options["operations"],
             emergency=options["emergency"],
             tenant=options["tenant"],
+            limits=Limits(
+                at_once=options["at_once"],
+                per_second=options["per_second"],
+                tokens_per_minute=options["tokens_per_minute"],
+            ),
             expires_at=now + timedelta(days=options["days"]),
             reason=options["reason"],
         )
@@ -61,6 +68,23 @@ class Command(base.OperatorCommand):
             "role": str(made.role),
             "expires_at": made.expires_at.isoformat(),
         }
+
+
+def _add_limits(parser: CommandParser) -> None:
+    usual = Limits()
+    for name, words in (
+        ("at_once", "requests under way at the same time"),
+        ("per_second", "requests a second"),
+        ("tokens_per_minute", "tokens of a model a minute"),
+    ):
+        default, most = getattr(usual, name), getattr(allowance.MOST, name)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=int,
+            default=default,
+            metavar=f"1-{most}",
+            help=f"{words}, in each process; {default} without it",
+        )
 
 
 def _operations(text: str) -> list[Operation]:
