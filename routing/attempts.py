@@ -19,6 +19,7 @@ from routing.compliance import gate
 from routing.core import failures
 from routing.core.circuit import Permit, Result
 from routing.core.decision import Attempt, Decision, Request, State
+from routing.core.once import Once
 from routing.core.values import (
     Breaker,
     EnvironmentName,
@@ -42,7 +43,8 @@ RETRY_PAUSE_MS = 150  # the longest, full jitter
 class Ask:
     """A request as a door cleaned it. `pinned` only from a run token.
 
-    `subject` chooses the caller's share of a percentage flag, the tenant where it is empty.
+    `subject` chooses the caller's share of a percentage flag, the tenant where it is empty. `once`
+    is set for a request under an idempotency key, and names its decision.
     """
 
     caller: record.Caller
@@ -55,6 +57,7 @@ class Ask:
     pinned: Path | None = None
     mcp_can_say_it: bool = True
     subject: str = ""
+    once: Once | None = None
 
     @property
     def texts(self) -> tuple[str, ...]:

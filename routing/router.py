@@ -133,7 +133,7 @@ class IntelligentRouter:
             request=request,
             state=state,
             decision=decision,
-            decision_id=new_id(now),
+            decision_id=ask.once.decision_id if ask.once else new_id(now),
             verdict=verdict,
             began=began,
             deadline=began + decision.row.budget_ms / 1000,
@@ -200,6 +200,7 @@ class IntelligentRouter:
                 usage=_usage(run.answer),
                 waited_us=run.waited_us,
             ),
+            once=run.ask.once,
         )
         try:
             routed = replace(routed, seq=await self._log.record(body))

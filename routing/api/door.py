@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.http.request import split_domain_port, validate_host
@@ -18,12 +18,13 @@ from django.http.request import split_domain_port, validate_host
 from routing.access import network
 from routing.access.scope import TokenKind
 from routing.access.tokens import TokenFacts
-from routing.api import asked, replies, report, wire
+from routing.api import asked, billed, idempotency, replies, report, wire
 from routing.api.booking import Booking, Denial, Unknown
+from routing.api.idempotency import Keys
 from routing.api.quota import Quota
 from routing.api.refusals import MethodRefused
 from routing.api.wire import Receive, Reply, Scope, Send
-from routing.core import allowance, rights
+from routing.core import once, rights
 from routing.core.errors import (
     Forbidden,
     HybridOpsError,
@@ -35,7 +36,7 @@ from routing.core.errors import (
 from routing.core.rights import Right
 from routing.core.values import Action, Operation
 from routing.decisions.record import Caller
-from routing.router import LARGE, Ask, IntelligentRouter, Routed
+from routing.router import LARGE, Ask, IntelligentRouter
 
 log = logging.getLogger(__name__)
 PREFIX = "/api/"
@@ -68,11 +69,13 @@ def build(
     hosts: Sequence[str],
     sources: Callable[[], report.Sources | None],
     booking: Booking,
+    keys: Keys | None = None,
 ) -> wire.App:
     """Return the door as an ASGI app for everything under `/api/`.
 
     `router` and `sources` answer None before the start and after the end of the server; `hosts`
-    is as in ALLOWED_HOSTS. `booking` is closed by whoever made it.
+    is as in ALLOWED_HOSTS. `booking` and `keys` are closed by whoever made them; without
+    `keys` no earlier request is known.
     """
     return Door(
         router=router,
@@ -81,6 +84,7 @@ def build(
         hosts=hosts,
         sources=sources,
         booking=booking,
+        keys=keys or idempotency.fresh(clock),
         quota=Quota(),
     )
 
@@ -93,6 +97,7 @@ class Door:
     hosts: Sequence[str]
     sources: Callable[[], report.Sources | None]
     booking: Booking
+    keys: Keys
     quota: Quota
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -245,26 +250,23 @@ class Visit:
             if ask.size > LARGE:
                 return replies.explained(ask, *await asyncio.to_thread(router.explain, ask))
             return replies.explained(ask, *router.explain(ask))
-        return await self._routed(router, known, ask)
+        return await self._routed(router, known, ask, data)
 
-    async def _routed(self, router: IntelligentRouter, known: Known, ask: Ask) -> Reply:
-        done = await wire.while_there(self.receive, self._paid(router, known, ask))
-        return replies.routed(done, self.request_id)
-
-    async def _paid(self, router: IntelligentRouter, known: Known, ask: Ask) -> Routed:
-        """Route `ask` within what its caller may spend; an emergency is only counted."""
-        estimated = allowance.estimate(ask.texts, ask.max_tokens)
-        calm = ask.operation is not Operation.EMERGENCY
-        with self.door.quota.spend(known.token, estimated, refuse=calm) as bill:
-            done = await router.route(ask)
-            bill.used = allowance.used(
-                estimated,
-                texts=ask.texts,
-                answer=done.answer.text if done.answer else None,
-                told=done.usage,
-                failures=[a.failure for a in done.attempts if a.failure is not None],
+    async def _routed(
+        self, router: IntelligentRouter, known: Known, ask: Ask, data: bytes
+    ) -> Reply:
+        quota, token = self.door.quota, known.token
+        key = asked.key(wire.header(self.scope, asked.ONCE))
+        if key is None:
+            work = billed.route(router, quota, token, ask)
+        else:
+            work = self.door.keys.once(
+                once.digest(token.id, key),
+                once.digest(*known.said.values(), data),
+                lambda made: billed.route_on(router, quota, token, replace(ask, once=made)),
             )
-        return done
+        done = await wire.while_there(self.receive, work)
+        return replies.routed(done, self.request_id)
 
     def _check_operation(self, known: Known, operation: Operation) -> None:
         if known.token.may(operation):

@@ -52,10 +52,13 @@ class Quota:
         )
 
     @contextmanager
-    def hold(self, token: TokenFacts) -> Iterator[None]:
-        """Hold one of the token's places for the block; raises TooMany when all are taken."""
+    def hold(self, token: TokenFacts, *, alone: bool = False) -> Iterator[None]:
+        """Hold one of the token's places for the block; raises TooMany when all are taken.
+
+        `alone` is for what goes on without its caller: those places are counted apart.
+        """
         most = token.limits.at_once
-        with self._slots.hold(token.id, most=most) as free:
+        with self._slots.hold((token.id, alone), most=most) as free:
             if not free:
                 raise TooMany(
                     f"This token has {most} requests under way; wait for one to end.",

@@ -10,6 +10,7 @@ from datetime import datetime
 from routing.core import arguments
 from routing.core.chain import MAX_INT, Json
 from routing.core.decision import Attempt, Conclusion, Decision, Request, State
+from routing.core.once import Once
 from routing.core.values import EnvironmentName
 from routing.decisions.log import stamp
 
@@ -73,9 +74,11 @@ def body(
     attempts: Sequence[Attempt],
     prompt: Prompt,
     end: End,
+    once: Once | None = None,
 ) -> dict[str, Json]:
     """Return the record of one decision, ready for the log."""
     effective = conclusion.effective
+    keyed: dict[str, Json] = {"once": [once.key, once.body]} if once else {}
     return {
         "v": 1,
         "kind": "decision",
@@ -107,6 +110,7 @@ def body(
         "waited_us": end.waited_us,
         "usage": _tokens(end.usage),
         "prompt": {"sha256": prompt.sha256, "size": prompt.size, "pii": list(prompt.pii)},
+        **keyed,
     }
 
 

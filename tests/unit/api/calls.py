@@ -15,6 +15,7 @@ from routing.access.scope import TokenKind
 from routing.access.tokens import TokenFacts
 from routing.api import door
 from routing.api.booking import Booking, Denial, Fact
+from routing.api.idempotency import Keys
 from routing.api.report import Sources
 from routing.api.wire import App, Message, Scope
 from routing.core.allowance import Limits
@@ -173,7 +174,12 @@ def sources(stage: Stage) -> Sources:
 
 @contextmanager
 def opened(
-    folder: Folder, *, limits: Limits | None = None, logged: bool = True, running: bool = True
+    folder: Folder,
+    *,
+    limits: Limits | None = None,
+    logged: bool = True,
+    running: bool = True,
+    keys: Keys | None = None,
 ) -> Iterator[Caller]:
     """Yield a caller of a door whose parts run for the block."""
     booked: list[Fact] = []
@@ -187,6 +193,7 @@ def opened(
             hosts=["ops.example.org"],
             sources=lambda: sources(stage) if running else None,
             booking=booking,
+            keys=keys,
         )
         try:
             yield Caller(app=app, stage=stage, booked=booked, booking=booking)
