@@ -67,6 +67,7 @@ def _sources() -> Sources | None:
         breakers=engine.board.views,
         health=lambda environment: _health(engine, environment),
         support=engine.support,
+        admission=engine.admission.figures,
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from routing.breakers.board import Board, Key
-from routing.breakers.reserve import RetryBudget, Slots
+from routing.breakers.reserve import Patience, RetryBudget, Slots
 from routing.compliance import gate
 from routing.core import failures
 from routing.core.circuit import Permit, Result
@@ -35,6 +35,7 @@ from routing.paths.base import Answer, Call, Message, PathClient, PathError
 
 ATTEMPT_SHARE = 0.6  # of what remains, while another path is left (product.md section 3)
 LEAST_S = 0.05  # an attempt with less time than this is not worth its connection
+SLOW_SHARE = 0.5  # of the budget; later there is hardly time for another path
 EMERGENCY_SLOTS = 2
 RETRY_PAUSE_MS = 150  # the longest, full jitter
 
@@ -72,7 +73,7 @@ class Ask:
 
 @dataclass(slots=True)
 class Run:
-    """One ask under way: its deadline on the monotonic clock and what was tried so far."""
+    """One ask under way: its deadline, in seconds of `clock`, and what was tried so far."""
 
     ask: Ask
     request: Request
@@ -82,6 +83,7 @@ class Run:
     verdict: gate.Verdict
     began: float
     deadline: float
+    clock: Callable[[], float] = time.monotonic
     attempts: list[Attempt] = field(default_factory=list)
     skips: dict[Path, Skip] = field(default_factory=dict)
     answer: Answer | None = None
@@ -93,11 +95,11 @@ class Run:
     crowded_s: int | None = None  # when to come back, for who got no place in the line
 
     def left_s(self) -> float:
-        return self.deadline - time.monotonic()
+        return self.deadline - self.clock()
 
     def note(self, path: Path, began: float, failure: Failure | None, detail: str) -> int:
         """Keep one attempt that began then; return how many µs it took."""
-        took_us = int((time.monotonic() - began) * 1_000_000)
+        took_us = int((self.clock() - began) * 1_000_000)
         self.attempts.append(
             Attempt(path=path, duration_us=took_us, failure=failure, detail=detail)
         )
@@ -115,6 +117,7 @@ class Attempts:
         self._board = board
         self._slots = Slots()
         self._retries = RetryBudget()
+        self._patience = Patience()
 
     async def carry_out(self, run: Run) -> None:
         """Try what may be tried, until there is an answer or nothing is left."""
@@ -128,6 +131,9 @@ class Attempts:
 
     async def _try(self, run: Run, path: Path, *, alone: bool) -> bool:
         """Try one candidate; return whether the next one may be tried."""
+        if not alone and self._patience.spares(self._key(run, path), run.clock()):
+            run.skips[path] = Skip.THROTTLED
+            return True
         permit = self._permit(run, path)
         if permit is None:
             return True
@@ -166,7 +172,7 @@ class Attempts:
             if permit is not None:
                 self._board.cancel(key, permit)
             return False
-        began = time.monotonic()
+        began = run.clock()
         try:
             failure, detail = await self._call(run, path, left if alone else left * ATTEMPT_SHARE)
         except BaseException:
@@ -175,11 +181,21 @@ class Attempts:
             run.note(path, began, Failure.OUTCOME_UNKNOWN, "The call was given up.")
             raise
         took_us = run.note(path, began, failure, detail)
+        self._settle(run, key, permit, failure, took_us)
+        return failure is not None and failures.may_fall_back(failure)
+
+    def _settle(
+        self, run: Run, key: Key, permit: Permit | None, failure: Failure | None, took_us: int
+    ) -> None:
+        """Tell breaker and patience what came of a call."""
+        if failure is Failure.THROTTLED:
+            self._patience.throttled(key, run.said_s, run.clock())
+        elif failure is None:
+            self._patience.answered(key)
         if permit is not None:
             self._board.settle(key, permit, _result(failure, took_us, run))
         elif failure is None:
             self._board.probe_ok(key)
-        return failure is not None and failures.may_fall_back(failure)
 
     async def _call(self, run: Run, path: Path, timeout_s: float) -> tuple[Failure | None, str]:
         run.said_s = None
@@ -261,4 +277,5 @@ def _resorts(run: Run) -> tuple[Path, ...]:
 def _result(failure: Failure | None, took_us: int, run: Run) -> Result:
     if failure is not None:
         return failures.counts_for_breaker(failure)
-    return Result.SLOW if took_us > run.decision.row.budget_ms * 1000 else Result.SUCCESS
+    slow_us = run.decision.row.budget_ms * 1000 * SLOW_SHARE
+    return Result.SLOW if took_us > slow_us else Result.SUCCESS

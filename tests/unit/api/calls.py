@@ -169,6 +169,7 @@ def sources(stage: Stage) -> Sources:
         breakers=stage.board.views,
         health=lambda _: [{"path": "mcp", "status": "healthy"}],
         support=lambda _: None,
+        admission=stage.admission.figures,
     )
 
 
