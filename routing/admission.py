@@ -93,7 +93,7 @@ class Admission:
         return Shed.WAITED
 
     def _leave(self, ticket: Ticket) -> None:
-        for started in self._queue.leave(ticket):
+        for started in self._queue.leave(ticket, self._clock()):
             self._wake(started.number, None)
 
     def _settle(self, shed: Mapping[int, Shed]) -> None:

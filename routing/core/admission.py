@@ -5,8 +5,9 @@ reserved` do, so nobody else can take the reserved places. Who waits starts by r
 arrival. A full room sends away the youngest of the lowest rank, which may be the newcomer.
 
 A short queue absorbs bursts; a standing one only makes everybody late. So waiting is cut to
-`overload_wait_us` once somebody had to wait and no place has been free for `overload_after_us`
-("controlled delay", Nichols and Jacobson 2012, as Facebook's "Fail at Scale" applies it).
+`overload_wait_us` from `overload_after_us` after the first had to wait, until a place has been
+free for as long ("controlled delay", Nichols and Jacobson 2012, as Facebook's "Fail at Scale"
+applies it; without the second part an overload would end with every gap between two arrivals).
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class QueueSettings:
     reserved: int = 16
     room: int = 128
     longest_wait_us: int = 2_000_000
-    overload_wait_us: int = 80_000
+    overload_wait_us: int = 50_000
     overload_after_us: int = 500_000
 
 
@@ -122,7 +123,8 @@ class Queue:
         self._running: dict[int, Ticket] = {}
         self._lines: dict[Rank, OrderedDict[int, Ticket]] = {r: OrderedDict() for r in _RANKS}
         self._issued = 0
-        self._full_since_us: int | None = None
+        self._full_since_us: int | None = None  # when the first had to wait
+        self._free_since_us: int | None = None  # when a place became free
         self._counts: dict[Rank, Counter[Shed]] = {r: Counter() for r in _RANKS}
 
     @property
@@ -136,6 +138,7 @@ class Queue:
         ticket = Ticket(number=self._issued, rank=rank, since_us=now_us)
         if self._may_start(rank):
             self._running[ticket.number] = ticket
+            self._note_free(now_us)
             return Arrival(ticket=ticket, started=True)
         shed = self._overdue(now_us)
         if self.waiting >= self.settings.room:
@@ -159,7 +162,7 @@ class Queue:
             return self.settings.overload_wait_us
         return self.settings.longest_wait_us
 
-    def leave(self, ticket: Ticket) -> list[Ticket]:
+    def leave(self, ticket: Ticket, now_us: int) -> list[Ticket]:
         """Give the place of `ticket` back; return who starts in its stead, at most once."""
         if self._running.pop(ticket.number, None) is None:
             return []
@@ -168,8 +171,7 @@ class Queue:
             self._take_out(first)
             self._running[first.number] = first
             started.append(first)
-        if self._may_start(Rank.LOW):
-            self._full_since_us = None
+        self._note_free(now_us)
         return started
 
     def withdraw(self, ticket: Ticket, why: Shed | None = None) -> bool:
@@ -182,9 +184,11 @@ class Queue:
         return True
 
     def overloaded(self, now_us: int) -> bool:
-        """Tell whether no place has been free for too long to call it a burst."""
+        """Tell whether places have been short for too long to call it a burst."""
         since_us = self._full_since_us
-        return since_us is not None and now_us - since_us >= self.settings.overload_after_us
+        if since_us is None or self._calm(now_us):
+            return False
+        return now_us - since_us >= self.settings.overload_after_us
 
     def figures(self, now_us: int) -> Figures:
         """Return what is in use, who waits and who was sent away so far."""
@@ -199,6 +203,19 @@ class Queue:
             overloaded=self.overloaded(now_us),
             shed={str(r): {str(s): n for s, n in c.items()} for r, c in self._counts.items()},
         )
+
+    def _calm(self, now_us: int) -> bool:
+        since_us = self._free_since_us
+        return since_us is not None and now_us - since_us >= self.settings.overload_after_us
+
+    def _note_free(self, now_us: int) -> None:
+        if self._may_start(Rank.LOW):
+            if self._free_since_us is None:
+                self._free_since_us = now_us
+            return
+        if self._calm(now_us):
+            self._full_since_us = None
+        self._free_since_us = None
 
     def _may_start(self, rank: Rank) -> bool:
         places = self.settings.capacity

@@ -48,9 +48,21 @@ class Line(RuleBasedStateMachine):
         self.model = Model([], [])
         self.now_us = 0
         self.full_us: int | None = None
+        self.free_us: int | None = None
+
+    def _calm(self) -> bool:
+        return self.free_us is not None and self.now_us - self.free_us >= 500
 
     def _overloaded(self) -> bool:
-        return self.full_us is not None and self.now_us - self.full_us >= 500
+        full_us = self.full_us
+        return full_us is not None and self.now_us - full_us >= 500 and not self._calm()
+
+    def _note(self) -> None:
+        """Remember since when there is a free place; a long while of it ends an overload."""
+        free = len(self.model.running) < SMALL.capacity
+        if not free and self._calm():
+            self.full_us = None
+        self.free_us = None if not free else self.now_us if self.free_us is None else self.free_us
 
     @rule(by_us=st.integers(0, 400))
     def wait(self, by_us: int) -> None:
@@ -63,6 +75,7 @@ class Line(RuleBasedStateMachine):
         if model.may_start(rank):
             assert arrival.started and not arrival.shed
             model.running.append(ticket)
+            self._note()
             return
         expected = {}
         if self._overloaded():
@@ -93,10 +106,9 @@ class Line(RuleBasedStateMachine):
             self.model.waiting.remove(first)
             self.model.running.append(first)
             expected.append(first)
-        if len(self.model.running) < SMALL.capacity:
-            self.full_us = None
-        assert self.queue.leave(ticket) == expected
-        assert self.queue.leave(ticket) == []  # a place is given back once
+        self._note()
+        assert self.queue.leave(ticket, self.now_us) == expected
+        assert self.queue.leave(ticket, self.now_us) == []  # a place is given back once
 
     @precondition(lambda self: self.model.waiting)
     @rule(data=st.data(), why=st.sampled_from([None, Shed.WAITED]))

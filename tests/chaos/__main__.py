@@ -1,0 +1,119 @@
+"""The long runs: `make chaos`, or `python -m tests.chaos --seed N --seconds 60 --minutes 20`.
+
+Each fault on each path for a minute, both paths down, five times the capacity. One line each, then
+the count; what does not fit into the minutes is called skipped, and the exit status is honest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import django
+
+Work = Callable[[Path], Coroutine[Any, Any, Sequence[list[str]]]]
+
+AFTER_S = 20.0  # of load after the fault: the promise is 15 s
+SLACK_S = 45.0  # start, end and the slowest request of a run
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+async def _faults(home: Path, fault: str, seconds: float, seed: int) -> Sequence[list[str]]:
+    """Break both paths at the same time, each in an environment of its own."""
+    from routing.core.values import EnvironmentName, Operation
+    from tests.chaos import failover, ground
+
+    times = failover.Times(before_s=5, fault_s=seconds, after_s=AFTER_S)
+    terms = ground.Terms(probe_s=5.0, idempotent=True)
+    async with ground.laid(home, seed, terms) as laid:
+        outcomes = await asyncio.gather(
+            *(
+                failover.run(laid, where, fault, times, seed)
+                for where in (
+                    (EnvironmentName.PRODUCTION, Operation.STANDARD),
+                    (EnvironmentName.DEVELOPMENT, Operation.IMPLEMENTATION),
+                )
+            )
+        )
+    for outcome in outcomes:
+        _say(outcome.line())
+    return [failover.problems(outcome) for outcome in outcomes]
+
+
+async def _both_down(home: Path, seconds: float, seed: int) -> Sequence[list[str]]:
+    from routing.core.values import EnvironmentName
+    from tests.chaos import failover, ground
+
+    times = failover.Times(before_s=0, fault_s=seconds, after_s=0)
+    async with ground.laid(home, seed, ground.Terms(probe_s=5.0, idempotent=True)) as laid:
+        try:
+            _say(await failover.both_down(laid, EnvironmentName.PRODUCTION, times, seed))
+        except AssertionError as error:
+            return [[str(error)]]
+    return [[]]
+
+
+async def _overload(home: Path, seconds: float, seed: int) -> Sequence[list[str]]:
+    from tests.chaos import ground, overload
+
+    size = overload.Size(capacity=20, latency_ms=250)
+    async with ground.laid(home, seed, size.terms) as laid:
+        outcome = await overload.run(laid, size, (10, seconds), seed)
+    _say(outcome.line())
+    return [overload.problems(outcome)]
+
+
+def _runs(seconds: float, seed: int, only: Sequence[str]) -> list[tuple[str, Work]]:
+    from tests.chaos import failover
+
+    def struck(fault: str) -> Work:
+        return lambda home: _faults(home, fault, seconds, seed)
+
+    runs: list[tuple[str, Work]] = [
+        *((fault, struck(fault)) for fault in failover.FAULTS),
+        ("down", lambda home: _both_down(home, min(seconds, 30), seed)),
+        ("overload", lambda home: _overload(home, seconds, seed)),
+    ]
+    return [(name, work) for name, work in runs if not only or name in only]
+
+
+def main() -> int:
+    """Run what was chosen and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
+    parser.add_argument("--seconds", type=float, default=60.0, help="under each fault; 60")
+    parser.add_argument("--minutes", type=float, default=20.0, help="for all of it; 20")
+    parser.add_argument("--only", nargs="*", default=[], help="names of runs, all without it")
+    said = parser.parse_args()
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    django.setup()
+    ends, passed, failed, skipped = time.monotonic() + said.minutes * 60, 0, 0, 0
+    _say(f"seed {said.seed}, {said.seconds:.0f} s each")
+    for name, work in _runs(said.seconds, said.seed, said.only):
+        if time.monotonic() + said.seconds + SLACK_S > ends:
+            _say(f"{name}: skipped, the minutes are over")
+            skipped += 1
+            continue
+        with tempfile.TemporaryDirectory(prefix="hybridops-chaos-") as home:
+            for wrong in asyncio.run(work(Path(home))):
+                passed, failed = passed + (not wrong), failed + bool(wrong)
+                for sentence in wrong:
+                    _say(f"  FAILED: {sentence}")
+    _say(f"{passed} passed, {failed} failed, {skipped} skipped; seed {said.seed}")
+    return 1 if failed or skipped or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
