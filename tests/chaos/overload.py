@@ -127,13 +127,13 @@ def _answers(seen: Sequence[Seen], size: Size, lasted_s: float) -> float:
     return counted / (until - since)
 
 
-def problems(outcome: Outcome) -> list[str]:
-    """Return which of the promises the outcome breaks."""
+def problems(outcome: Outcome, within_s: float = REFUSED_WITHIN_S) -> list[str]:
+    """Return which of the promises the outcome breaks; a refusal takes `within_s` at p99."""
     wrong = []
     if outcome.goodput < GOODPUT * outcome.peak:
         wrong.append(f"goodput fell to {outcome.goodput / outcome.peak:.0%} of the peak")
     late_s = load.rank(outcome.refused_s, 99)
-    if not outcome.refused_s or late_s > REFUSED_WITHIN_S:
+    if not outcome.refused_s or late_s > within_s:
         wrong.append(f"{len(outcome.refused_s)} were refused, within {late_s:.2f} s")
     untold = [s for s in outcome.refused if not s.retry_after_s]
     if untold or {s.code for s in outcome.refused} - {"shed"}:

@@ -20,6 +20,7 @@ MCP_FIRST = (EnvironmentName.PRODUCTION, Operation.STANDARD)
 DIRECT_FIRST = (EnvironmentName.DEVELOPMENT, Operation.IMPLEMENTATION)
 WATCHED = Terms(probe_s=1.0, idempotent=True)
 RATE = 20.0  # so that a busy machine is not what is measured
+SHARED_S = 0.4  # what a machine shared with others may add; `make chaos` allows nothing
 LOUD = sorted(set(failover.FAULTS) - failover.SILENT)  # a silent one takes a minute to tell
 NEVER_OPENS = CircuitSettings(consecutive_failures=10**6, min_calls=10**6)
 SMALL = overload.Size(capacity=10, latency_ms=500)
@@ -35,7 +36,7 @@ async def test_traffic_moves_to_the_other_path_and_comes_back(tmp_path: Folder, 
         )
         lines = [outcome.line() for outcome in outcomes]
         short = Times(before_s=0, fault_s=1, after_s=0, rate=RATE)
-        lines.append(await failover.both_down(laid, MCP_FIRST[0], short, seed, within_s=1.0))
+        lines.append(await failover.both_down(laid, MCP_FIRST[0], short, seed, SHARED_S))
     sys.stdout.write("\n".join([f"seed {seed}", *lines, ""]))
     assert [failover.problems(outcome) for outcome in outcomes] == [[], []], f"seed {seed}"
 
@@ -62,7 +63,7 @@ async def test_five_times_the_capacity_is_served_as_far_as_it_goes(
     async with ground.laid(tmp_path, seed, SMALL.terms) as laid:
         outcome = await overload.run(laid, SMALL, (2, 3), seed)
     sys.stdout.write(f"seed {seed}: {outcome.line()}\n")
-    assert overload.problems(outcome) == [], f"seed {seed}"
+    assert overload.problems(outcome, SHARED_S) == [], f"seed {seed}"
 
 
 async def test_a_line_without_bounds_is_called_wrong(tmp_path: Folder, seed: int) -> None:
@@ -73,7 +74,8 @@ async def test_a_line_without_bounds_is_called_wrong(tmp_path: Folder, seed: int
         overload_wait_us=10**9,
         overload_after_us=10**9,
     )
-    terms = replace(SMALL.terms, queue=endless, budget_ms=1500)
+    terms = replace(SMALL.terms, queue=endless, budget_ms=2000)
     async with ground.laid(tmp_path, seed, terms) as laid:
         outcome = await overload.run(laid, SMALL, (0.2, 1.8), seed)
-    assert any("were refused, within" in problem for problem in overload.problems(outcome))
+    found = overload.problems(outcome, SHARED_S)
+    assert any("were refused, within" in problem for problem in found)
