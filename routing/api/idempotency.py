@@ -15,13 +15,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from routing.api.refusals import KeyReused, Repeated
-from routing.core.errors import Invalid, TooMany
+from routing.core.errors import Invalid, TooMany, Unavailable
 from routing.core.once import KEPT_S, Once, used_up
 from routing.decisions.recent import Kept
 from routing.router import Routed, new_id
 
 MOST = 100_000  # keys; beyond it the oldest ended one is forgotten early
 END_WITHIN_S = 1.0
+LEARN_WITHIN_S = 5.0
 KEPT = timedelta(seconds=KEPT_S)
 
 
@@ -55,9 +56,10 @@ class Keys:
         """Return what became of the request; `work` carries it out where nobody has.
 
         It goes on when its callers leave, so that one who comes back can still join. Raises
-        Repeated, KeyReused, and whatever `work` raises.
+        Repeated, KeyReused, Unavailable while earlier keys are not known, and whatever `work`
+        raises.
         """
-        await self._learned.wait()
+        await self._until_learned()
         self._forget()
         entry = self._entries.get(key)
         if entry is None:
@@ -74,6 +76,19 @@ class Keys:
                 decision_id=entry.decision_id,
             )
         return await asyncio.shield(entry.task)
+
+    async def _until_learned(self) -> None:
+        if self._learned.is_set():
+            return
+        try:
+            async with asyncio.timeout(LEARN_WITHIN_S):
+                await self._learned.wait()
+        except TimeoutError:
+            raise Unavailable(
+                "This server still reads which keys were used before; send it again in a moment, "
+                "or without the key.",
+                retry_after_s=5,
+            ) from None
 
     async def close(self) -> None:
         """Cut off what is still under way; it books that."""

@@ -27,7 +27,9 @@ STEADY_S = 1.0  # how long the primary must answer everything to be called back
 MOST_ATTEMPTS = 1.1  # calls that reach an other side, per request
 OVER_BUDGET_S = 0.1
 REFUSED_WITHIN_S = 0.1
-ATTEMPT_SHARE = 0.6  # of the budget; a first-event limit of a path would be less
+ATTEMPT_SHARE = 0.6  # of the budget
+# How long a path may say nothing at all, where that is less: direct_bedrock has no such limit yet.
+SILENCE_S: Mapping[str, float] = {}
 SLOW_SHARE = 0.55  # of the budget: answers that come, and too late to be called well
 
 # What the stand-in is told; `slow` is filled in from the budget.
@@ -187,7 +189,8 @@ def _moved(outcome: Outcome) -> list[str]:
     most_s = MOST_S
     if outcome.fault in SILENT:
         share = SLOW_SHARE if outcome.fault == "slow" else ATTEMPT_SHARE
-        most_s = outcome.under[0].budget_s * share + LATE_S
+        attempt_s = outcome.under[0].budget_s * share
+        most_s = min(attempt_s, SILENCE_S.get(outcome.primary, attempt_s)) + LATE_S
     if requests > MOST_REQUESTS and seconds > most_s:
         return [f"traffic moved after {requests} requests and {seconds:.2f} s"]
     return []

@@ -222,6 +222,16 @@ async def test_a_keyed_request_waits_until_earlier_ones_are_known(tmp_path: Fold
         assert (await keyed).status == 200
 
 
+async def test_a_key_that_cannot_be_looked_up_is_not_taken(
+    tmp_path: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "LEARN_WITHIN_S", 0.01)
+    with calls.opened(tmp_path, keys=Keys(lambda: NOW)) as caller:
+        given = await caller.post(PROMPT, KEY)
+        assert (given.status, given.headers["retry-after"]) == (503, "5")
+        assert not caller.stage.mcp.calls
+
+
 async def test_a_successor_in_the_same_home_knows_what_was_carried_out(tmp_path: Folder) -> None:
     doubt = ("Idempotency-Key", "doubt")
     free = ("Idempotency-Key", "free")
