@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run check test docs screenshots fix lock
+.PHONY: help run check test chaos docs screenshots fix lock
 
 PYTHON := .venv/bin/python
 BIN := .venv/bin
@@ -27,6 +27,11 @@ check: ## format, lint, types, import contracts, budgets, documents, migrations;
 test: ## unit; integration on SQLite, then on PostgreSQL and Redis; then a real browser
 	@.ci/venv requirements-dev.txt
 	@$(PYTHON) -m tests.run
+
+chaos: export HYBRIDOPS_HOME := $(CURDIR)/.venv/home
+chaos: ## paths that fail and too many requests, a minute each; CHAOS="--seed 1 --seconds 10"
+	@.ci/venv requirements-dev.txt
+	@$(PYTHON) -m tests.chaos $(CHAOS)
 
 docs: export HYBRIDOPS_HOME := $(CURDIR)/.venv/home
 docs: ## write the documents that are made from the code: commands, flags, stages

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Sequence
 from typing import Any, cast
@@ -78,10 +77,11 @@ class Root:
     async def _prepare(self) -> Sequence[Loop]:
         await sync_to_async(wiring.start_checks)()
         self._files = await sync_to_async(static.serve)()
-        return [*await wiring.start(), *hub.loops()]
+        learn = ("idempotency-keys", self._machines.learn)
+        return [*await wiring.start(), *hub.loops(), learn]
 
     async def _put_away(self) -> None:
-        await asyncio.to_thread(self._machines.close)
+        await self._machines.close()
         await wiring.stop()
 
 

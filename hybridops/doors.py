@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +12,10 @@ from hybridops.edge import App
 from routing import wiring
 from routing.api import door
 from routing.api.booking import Booking
+from routing.api.idempotency import Keys
 from routing.api.report import Sources
 from routing.core.values import EnvironmentName
+from routing.decisions import recent
 from routing.engine import Engine
 from routing.router import IntelligentRouter
 
@@ -22,6 +25,7 @@ class Machines:
 
     def __init__(self) -> None:
         self.booking = Booking()
+        self.keys = Keys(wiring.now)
         self.app: App = door.build(
             router=_router,
             find=wiring.find_token,
@@ -31,11 +35,18 @@ class Machines:
             sources=_sources,
             booking=self.booking,
             models=settings.HYBRIDOPS_MODELS,
+            keys=self.keys,
         )
 
-    def close(self) -> None:
-        """Book what waits."""
-        self.booking.close()
+    async def learn(self) -> None:
+        """Read which keyed requests earlier processes of this home carried out."""
+        folder = settings.HYBRIDOPS_HOME / "segments"
+        self.keys.learn(await asyncio.to_thread(recent.keyed, folder, wiring.now()))
+
+    async def close(self) -> None:
+        """End what goes on without a caller, and book what waits."""
+        await self.keys.close()
+        await asyncio.to_thread(self.booking.close)
 
 
 def _router() -> IntelligentRouter | None:
@@ -58,6 +69,7 @@ def _sources() -> Sources | None:
         breakers=engine.board.views,
         health=lambda environment: _health(engine, environment),
         support=engine.support,
+        admission=engine.admission.figures,
     )
 
 

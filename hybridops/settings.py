@@ -1,8 +1,8 @@
 """Settings, all of them. The environment may say HYBRIDOPS_HOME, HYBRIDOPS_PORT, HYBRIDOPS_URL,
 HYBRIDOPS_ENVIRONMENTS, HYBRIDOPS_ENVIRONMENT, HYBRIDOPS_EMBEDDED, HYBRIDOPS_SYNTHETIC,
-HYBRIDOPS_FIRST_DEPLOYMENT, HYBRIDOPS_BEDROCK_TRANSPORT, HYBRIDOPS_ALLOWED_HOSTS, HYBRIDOPS_MODELS,
-HYBRIDOPS_SECRET_KEY, DATABASE_URL and REDIS_URL; anything it says that makes no sense stops the
-start with the mend.
+HYBRIDOPS_FIRST_DEPLOYMENT, HYBRIDOPS_AT_ONCE, HYBRIDOPS_BEDROCK_TRANSPORT,
+HYBRIDOPS_ALLOWED_HOSTS, HYBRIDOPS_MODELS, HYBRIDOPS_SECRET_KEY, DATABASE_URL and REDIS_URL;
+anything it says that makes no sense stops the start with the mend.
 """
 
 from __future__ import annotations
@@ -31,6 +31,15 @@ def read_port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
         raise ImproperlyConfigured(
             f"HYBRIDOPS_PORT is {text!r}; set it to a number from 1 to 65535, such as 8000."
+        )
+    return int(text)
+
+
+def read_at_once(text: str) -> int:
+    """Return how many requests may be under way in this process (1 to 10000)."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= 10_000:
+        raise ImproperlyConfigured(
+            f"HYBRIDOPS_AT_ONCE is {text!r}; set it to a number from 1 to 10000, such as 1024."
         )
     return int(text)
 
@@ -177,6 +186,9 @@ HYBRIDOPS_FIRST_DEPLOYMENT = read_switch("HYBRIDOPS_FIRST_DEPLOYMENT", default=H
 HYBRIDOPS_BEDROCK_TRANSPORT = read_choice(
     "HYBRIDOPS_BEDROCK_TRANSPORT", BEDROCK_TRANSPORTS, default="asyncio"
 )
+
+# Requests under way in this process; what comes on top waits a moment or is sent away.
+HYBRIDOPS_AT_ONCE = read_at_once(os.environ.get("HYBRIDOPS_AT_ONCE") or "1024")
 
 _public = urlsplit(HYBRIDOPS_URL)
 if _public.scheme not in ("http", "https") or not _public.hostname:

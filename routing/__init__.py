@@ -11,6 +11,7 @@ compliance   personal data, residency, the gate before every path
 pins         the MCP server's tools as they were accepted, and as they were last seen
 paths        one client each: DirectBedrockClient, MCPRouter; the keeper of the local stand-ins
 breakers     circuits around core.circuit, shared between processes beside the calls
+admission    the line before execution: places, ranks, who is sent away
 cache        answers given before: in memory, in Redis, sealed
 decisions    the decision stream: segment, group commit, shipper, verification, replay
 health       what was measured, as stored and in memory
@@ -22,6 +23,7 @@ synthetic    labelled traffic through that door
 changes      flags, matrix, drafts, overrides, breakers, pins: judged, booked, announced
 support      BedrockSupportManager: the mode behind its flag, the infrastructure audit
 deployments  documents, the step ledger, pipeline and checks, rollback
-conf, loops, engine, wiring   settings, background loops, one server's parts, all put together
+conf, loops, operating, engine, wiring   settings, background loops, the runner's hands, one
+             server's parts, all put together
 api, upstreams, management    the machine doors, the local stand-ins, the commands
 """

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from routing.breakers.board import Board, Key
-from routing.breakers.reserve import RetryBudget, Slots
+from routing.breakers.reserve import Patience, RetryBudget, Slots
 from routing.compliance import gate
 from routing.core import failures
 from routing.core.circuit import Permit, Result
 from routing.core.decision import Attempt, Decision, Request, State
+from routing.core.once import Once
 from routing.core.values import (
     Breaker,
     EnvironmentName,
@@ -35,8 +36,9 @@ from routing.paths.base import Answer, Call, Message, PathClient, PathError
 
 ATTEMPT_SHARE = 0.6  # of what remains, while another path is left (product.md section 3)
 LEAST_S = 0.05  # an attempt with less time than this is not worth its connection
+SLOW_SHARE = 0.5  # of the budget; later there is hardly time for another path
 EMERGENCY_SLOTS = 2
-RETRY_PAUSE_MS = 150  # the longest, full jitter
+RETRY_PAUSE_MS = 75  # the longest, full jitter; with both paths down, "no" comes within 100 ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,8 @@ class Ask:
     """A request as a door cleaned it. `pinned` only from a run token.
 
     `subject` chooses the caller's share of a percentage flag or a split, the tenant where it is
-    empty; `fresh` asks for an answer that was not given before.
+    empty; `fresh` asks for an answer that was not given before. `once` is set for a request under
+    an idempotency key, and names its decision.
     """
 
     caller: record.Caller
@@ -58,6 +61,7 @@ class Ask:
     mcp_can_say_it: bool = True
     subject: str = ""
     fresh: bool = False
+    once: Once | None = None
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -72,7 +76,7 @@ class Ask:
 
 @dataclass(slots=True)
 class Run:
-    """One ask under way: its deadline on the monotonic clock and what was tried so far.
+    """One ask under way: its deadline, in seconds of `clock`, and what was tried so far.
 
     With a `flow` the answer goes out piece by piece, and the deadline is that of the first.
     """
@@ -86,6 +90,7 @@ class Run:
     began: float
     deadline: float
     flow: Flow | None = None
+    clock: Callable[[], float] = time.monotonic
     attempts: list[Attempt] = field(default_factory=list)
     skips: dict[Path, Skip] = field(default_factory=dict)
     answer: Answer | None = None
@@ -93,6 +98,8 @@ class Run:
     said_s: float | None = None
     shed: bool = False
     resorted: bool = False
+    waited_us: int = 0
+    crowded_s: int | None = None  # when to come back, for who got no place in the line
     repeats: str = ""  # the decision whose answer is given again
 
     @property
@@ -101,12 +108,12 @@ class Run:
         return self.flow is not None and self.flow.begun
 
     def left_s(self) -> float:
-        return self.deadline - time.monotonic()
+        return self.deadline - self.clock()
 
     def ended(self) -> float:
         """Return when the budget was kept or not: now, or when the first piece came."""
         first = self.flow.first_at if self.flow is not None else None
-        return time.monotonic() if first is None else first
+        return self.clock() if first is None else first
 
     def note(self, path: Path, began: float, failure: Failure | None, detail: str) -> int:
         """Keep one attempt that began then; return how many µs it took, to its first piece."""
@@ -128,6 +135,7 @@ class Attempts:
         self._board = board
         self._slots = Slots()
         self._retries = RetryBudget()
+        self._patience = Patience()
 
     async def carry_out(self, run: Run) -> None:
         """Try what may be tried, until there is an answer or nothing is left."""
@@ -141,6 +149,9 @@ class Attempts:
 
     async def _try(self, run: Run, path: Path, *, alone: bool) -> bool:
         """Try one candidate; return whether the next one may be tried."""
+        if not alone and self._patience.spares(self._key(run, path), run.clock()):
+            run.skips[path] = Skip.THROTTLED
+            return True
         permit = self._permit(run, path)
         if permit is None:
             return True
@@ -179,7 +190,7 @@ class Attempts:
             if permit is not None:
                 self._board.cancel(key, permit)
             return False
-        began = time.monotonic()
+        began = run.clock()
         try:
             failure, detail = await self._call(run, path, left if alone else left * ATTEMPT_SHARE)
         except BaseException as error:
@@ -188,12 +199,22 @@ class Attempts:
             run.note(path, began, *_given_up(run, error))
             raise
         took_us = run.note(path, began, failure, detail)
+        self._settle(run, key, permit, failure, took_us)
+        # What has reached the caller is neither taken back nor followed by another answer.
+        return failure is not None and not run.begun and failures.may_fall_back(failure)
+
+    def _settle(
+        self, run: Run, key: Key, permit: Permit | None, failure: Failure | None, took_us: int
+    ) -> None:
+        """Tell breaker and patience what came of a call."""
+        if failure is Failure.THROTTLED:
+            self._patience.throttled(key, run.said_s, run.clock())
+        elif failure is None:
+            self._patience.answered(key)
         if permit is not None:
             self._board.settle(key, permit, _result(failure, took_us, run))
         elif failure is None:
             self._board.probe_ok(key)
-        # What has reached the caller is neither taken back nor followed by another answer.
-        return failure is not None and not run.begun and failures.may_fall_back(failure)
 
     async def _call(self, run: Run, path: Path, timeout_s: float) -> tuple[Failure | None, str]:
         run.said_s = None
@@ -290,4 +311,5 @@ def _result(failure: Failure | None, took_us: int, run: Run) -> Result:
         return Result.IGNORED  # it spoke until our own limit for a whole answer
     if failure is not None:
         return failures.counts_for_breaker(failure)
-    return Result.SLOW if took_us > run.decision.row.budget_ms * 1000 else Result.SUCCESS
+    slow_us = run.decision.row.budget_ms * 1000 * SLOW_SHARE
+    return Result.SLOW if took_us > slow_us else Result.SUCCESS

@@ -18,6 +18,7 @@ def current() -> Settings:
         environments=tuple(EnvironmentName(e) for e in settings.HYBRIDOPS_ENVIRONMENTS),
         embedded=settings.HYBRIDOPS_EMBEDDED,
         synthetic=settings.HYBRIDOPS_SYNTHETIC,
+        at_once=settings.HYBRIDOPS_AT_ONCE,
         first_deployment=settings.HYBRIDOPS_FIRST_DEPLOYMENT,
         bedrock_transport=BedrockTransport(settings.HYBRIDOPS_BEDROCK_TRANSPORT),
         sqlite=connection.vendor == "sqlite",

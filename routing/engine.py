@@ -15,8 +15,9 @@ from typing import Any
 
 from django.db import connection
 
-from routing import loops, stream, synthetic
+from routing import loops, operating, stream, synthetic
 from routing.access import signin, tokens
+from routing.admission import Admission
 from routing.audit import ledger
 from routing.breakers import sharing
 from routing.breakers.board import Board, Key
@@ -26,22 +27,20 @@ from routing.changes import override
 from routing.changes.tool_watch import ToolWatch
 from routing.compliance import gate, residency
 from routing.compliance.residency import Residence
+from routing.core.admission import QueueSettings
 from routing.core.decision import State
-from routing.core.errors import Unavailable
 from routing.core.settings import Settings
-from routing.core.values import Breaker, EnvironmentName, Operation, Path
+from routing.core.values import Breaker, EnvironmentName, Path
 from routing.decisions.log import DecisionLog
 from routing.decisions.shipper import Shipper
-from routing.deployments import worker
 from routing.deployments.engine import Tools
 from routing.flags import snapshot as flags
 from routing.fleet import heartbeat, queries
 from routing.fleet.queries import EnvironmentRow
-from routing.health.store import Measured
 from routing.loops import Loop
 from routing.matrix import queries as matrices
 from routing.monitor import HybridHealthMonitor, Watch
-from routing.paths.base import Call, Message
+from routing.operating import Reach
 from routing.paths.keeper import Keeper
 from routing.paths.roster import Roster
 from routing.router import IntelligentRouter
@@ -50,7 +49,6 @@ from routing.support.queries import Status
 
 # What a snapshot does not hold; it would only make the process look for nothing.
 _TOLD_OFTEN = frozenset({"decisions", "health", sharing.TOPIC})
-RUNNER_WITHIN_S = 10.0  # a probe or a call for a runner; both have shorter ends of their own
 DECISIONS_TOLD_S = 1.0  # pages need no more; thousands may be shipped within a second
 
 
@@ -113,6 +111,7 @@ class Engine:
             interval_s=settings.probe_s,
         )
         self.cache = ResponseCache(shared=shared)
+        self.admission = Admission(QueueSettings(capacity=settings.at_once))
         self.router = IntelligentRouter(
             situation=situation,
             client=self.roster.client,
@@ -121,6 +120,7 @@ class Engine:
             clock=clock,
             policy=gate.Policy(),
             cache=self.cache,
+            admission=self.admission,
             listeners=(self.monitor.take,),
         )
 
@@ -210,58 +210,24 @@ class Engine:
         )
 
     async def _operate(self) -> None:
-        """Run the deployments of our environments; what is under way at the end is resumed.
+        """Run the deployments of our environments.
 
         Not before our row is there: checks ask the process that they run in through its door.
         """
         await self._seen.wait()
-        desk = worker.Worker(
-            environments=self.settings.environments,
-            tools=Tools(
-                clock=self.clock,
-                home=self.home,
-                code_version=self._code_version,
-                process=self.process,
-                holder=self.process,
-                board=self.board,
-                tools_digest=self._tools_digest,
-                look=self._look,
-                ask=self._ask,
-            ),
+        reach = Reach(loop=self.loop, roster=self.roster, monitor=self.monitor)
+        tools = Tools(
+            clock=self.clock,
+            home=self.home,
+            code_version=self._code_version,
+            process=self.process,
+            holder=self.process,
+            board=self.board,
+            tools_digest=reach.tools_digest,
+            look=reach.look,
+            ask=reach.ask,
         )
-        try:
-            async with loops.hand("operations") as hand:
-                while True:
-                    await hand.try_to(desk.round)
-                    await asyncio.sleep(worker.EVERY_S)
-        finally:
-            await asyncio.shield(asyncio.to_thread(desk.stop))
-
-    def _tools_digest(self, environment: EnvironmentName) -> str:
-        """Return what the MCP client last listed, empty before it did."""
-        return str(getattr(self.roster.client(environment, Path.MCP), "tools_digest", ""))
-
-    def _look(self, environment: EnvironmentName, path: Path) -> Measured:
-        """Probe one path now, for a runner on its own thread."""
-        looking = self.monitor.fresh(environment, path)
-        return asyncio.run_coroutine_threadsafe(looking, self.loop).result(RUNNER_WITHIN_S)
-
-    def _ask(self, environment: EnvironmentName, path: Path, prompt: str, nonce: str) -> str:
-        """Ask `path` past the router, for a runner on its own thread; return what it answered."""
-        client = self.roster.client(environment, path)
-        if client is None:
-            raise Unavailable(f"{path} is not configured in {environment}; set its address first.")
-        call = Call(
-            environment=environment,
-            operation=Operation.STANDARD,
-            messages=(Message(role="user", text=prompt),),
-            max_tokens=16,
-            timeout_s=RUNNER_WITHIN_S / 2,
-            decision_id="",
-            nonce=nonce,
-        )
-        answering = asyncio.run_coroutine_threadsafe(client.call(call), self.loop)
-        return answering.result(RUNNER_WITHIN_S).text
+        await operating.keep(self.settings.environments, tools)
 
     async def _pretend(self, environment: EnvironmentName) -> None:
         await synthetic.keep_asking(environment, clock=self.clock, process=self.process)

@@ -7,10 +7,10 @@ what would be sent. A hit is a decision like any other; it names the one whose a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 
-from routing.attempts import LEAST_S, Attempts, Run
+from routing.attempts import LEAST_S, Run
 from routing.cache.store import ResponseCache
 from routing.core import caching
 from routing.core.decision import State
@@ -25,11 +25,11 @@ class Recall:
     def __init__(
         self,
         *,
-        attempts: Attempts,
+        carry_out: Callable[[Run], Awaitable[None]],
         cache: ResponseCache,
         client: Callable[[EnvironmentName, Path], PathClient | None],
     ) -> None:
-        self._attempts = attempts
+        self._anew = carry_out
         self._cache = cache
         self._client = client
 
@@ -40,7 +40,7 @@ class Recall:
         """
         key = self._key(run)
         if key is None:
-            await self._attempts.carry_out(run)
+            await self._anew(run)
             return
         found = await self._cache.get(key)
         if found is None and run.flow is None:
@@ -49,8 +49,9 @@ class Recall:
             repeat(run, found)
             return
         with self._cache.leading(key) if run.flow is None else nullcontext() as flight:
-            await self._attempts.carry_out(run)
-            kept = _worth_keeping(run)
+            await self._anew(run)
+            # Who waited in line may have been decided anew, under what is in force now.
+            kept = _worth_keeping(run) if self._key(run) == key else None
             if kept is not None and flight is not None:
                 flight.land(kept)
         if kept is not None:

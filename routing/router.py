@@ -14,11 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from routing.admission import Admission, Place
 from routing.attempts import Ask, Attempts, Run
 from routing.breakers.board import Board
 from routing.cache.store import ResponseCache
 from routing.compliance import gate
 from routing.core import telling
+from routing.core.admission import rank
 from routing.core.chain import Json
 from routing.core.decision import (
     Attempt,
@@ -74,6 +76,11 @@ class Routed:
     repeats: str = ""
     streamed: record.Streamed | None = None
 
+    @property
+    def usage(self) -> tuple[int, int] | None:
+        """Return the tokens in and out as the path told them, None where it did not."""
+        return _usage(self.answer)
+
 
 class IntelligentRouter:
     """Routes asks; one instance a process."""
@@ -88,6 +95,7 @@ class IntelligentRouter:
         clock: Callable[[], datetime],
         policy: gate.Policy,
         cache: ResponseCache | None = None,
+        admission: Admission | None = None,
         listeners: Sequence[Callable[[Routed, datetime], None]] = (),
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
@@ -95,11 +103,12 @@ class IntelligentRouter:
         self._log = log
         self._clock = clock
         self._policy = policy
+        self._admission = admission or Admission()
         self._listeners = tuple(listeners)
         self._limits = limits
         self._attempts = Attempts(client=client, board=board)
         self._recall = Recall(
-            attempts=self._attempts, cache=cache or ResponseCache(), client=client
+            carry_out=self._in_turn, cache=cache or ResponseCache(), client=client
         )
 
     def explain(self, ask: Ask) -> tuple[Decision, State]:
@@ -157,11 +166,32 @@ class IntelligentRouter:
             request=request,
             state=state,
             decision=decision,
-            decision_id=new_id(now),
+            decision_id=ask.once.decision_id if ask.once else new_id(now),
             verdict=verdict,
             began=began,
             deadline=began + decision.row.budget_ms / 1000,
         )
+
+    async def _in_turn(self, run: Run) -> None:
+        """Have the attempts made when it is the run's turn; what has no path waits for none."""
+        if not run.decision.eligible and not run.decision.last_resort:
+            return
+        emergency = run.ask.operation is Operation.EMERGENCY
+        line = rank(run.request.priority, emergency=emergency)
+        async with self._admission.place(line, left_s=run.left_s()) as place:
+            run.waited_us = place.waited_us
+            if place.shed is not None:
+                _turn_away(run, place)
+                return
+            if place.waited_us:
+                self._renew(run)
+            await self._attempts.carry_out(run)
+
+    def _renew(self, run: Run) -> None:
+        """Decide anew after a wait: flags, breakers and health may have changed meanwhile."""
+        run.state = self._state(run.ask)
+        run.request = _request(run.ask, run.state, run.verdict.refusal, self._clock())
+        run.decision = decide(run.request, run.state)
 
     def _check(self, ask: Ask) -> gate.Verdict:
         return gate.check(
@@ -205,6 +235,7 @@ class IntelligentRouter:
             usage=_usage(run.answer),
             stop_reason=run.answer.stop_reason if run.answer else "",
             streamed=routed.streamed,
+            waited_us=run.waited_us,
         )
         body = record.body(self._promise(run, routed.conclusion), end)
         routed = replace(routed, seq=await self._write(run, body, out=run.begun))
@@ -224,6 +255,7 @@ class IntelligentRouter:
             conclusion=conclusion,
             attempts=tuple(run.attempts),
             repeats=run.repeats,
+            once=run.ask.once,
             prompt=record.prompt(
                 sent=run.verdict.texts, asked=run.ask.texts, pii=run.verdict.classes
             ),
@@ -280,6 +312,7 @@ class IntelligentRouter:
             said_s=run.said_s,
             wait_s=self._attempts.wait_s(run),
             begun=run.begun,
+            crowded_s=run.crowded_s,
         )
 
 
@@ -291,6 +324,10 @@ def new_id(now: datetime) -> str:
 def _subject(ask: Ask) -> str:
     tenant = ask.caller.tenant
     return f"{tenant}/{ask.subject}" if ask.subject else tenant
+
+
+def _turn_away(run: Run, place: Place) -> None:
+    run.shed, run.crowded_s, run.failure = True, place.retry_after_s, Failure.QUEUE_FULL
 
 
 def _request(ask: Ask, state: State, refusal: str, now: datetime) -> Request:

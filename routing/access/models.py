@@ -10,8 +10,10 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
+from routing.core.allowance import Limits
 from routing.core.values import Role
 
+_USUAL = Limits()
 USERNAME = RegexValidator(
     r"\A[a-z0-9][a-z0-9._-]{1,62}[a-z0-9]\Z",
     "Use 3 to 64 characters: a-z, 0-9, dot, dash, underscore; begin and end with a letter "
@@ -87,6 +89,7 @@ class Token(models.Model):
     `kind` `run` is minted by ourselves for one run and may pin a path; `machine` is a caller's.
     `operations` is the allow-list; `emergency` is its own scope beside it. With an access key it
     may sign requests too; the secret of that follows from `generation` (`keys`), 0 without one.
+    The limits hold in each process.
     """
 
     id = models.CharField(primary_key=True, max_length=32)  # shown, never secret
@@ -97,6 +100,13 @@ class Token(models.Model):
     tenant = models.CharField(max_length=64)
     operations = models.JSONField(default=list)
     emergency = models.BooleanField(default=False)
+    at_once = models.PositiveIntegerField(default=_USUAL.at_once, db_default=_USUAL.at_once)
+    per_second = models.PositiveIntegerField(
+        default=_USUAL.per_second, db_default=_USUAL.per_second
+    )
+    tokens_per_minute = models.PositiveIntegerField(
+        default=_USUAL.tokens_per_minute, db_default=_USUAL.tokens_per_minute
+    )
     secret_sha256 = models.CharField(max_length=64, unique=True)
     access_key_id = models.CharField(max_length=32, null=True, unique=True)
     generation = models.PositiveIntegerField(default=0)

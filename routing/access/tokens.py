@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from django.db import transaction
@@ -17,6 +17,8 @@ from routing.access import keys, scope
 from routing.access.models import Token, TokenSet
 from routing.access.scope import TokenKind
 from routing.audit import ledger
+from routing.core import allowance
+from routing.core.allowance import Limits
 from routing.core.chain import Json
 from routing.core.errors import NotFound, NotSignedIn
 from routing.core.rights import Actor
@@ -58,6 +60,7 @@ class TokenFacts:
     expires_at: datetime
     access_key_id: str = ""
     generation: int = 0
+    limits: Limits = field(default_factory=Limits)
 
     def may(self, operation: Operation) -> bool:
         """Tell whether the token may ask for `operation`."""
@@ -115,6 +118,7 @@ def issue(
     operations: Iterable[Operation | str] | None = None,
     emergency: bool = False,
     tenant: str = "default",
+    limits: Limits | None = None,
     expires_at: datetime | None = None,
     kind: TokenKind = TokenKind.MACHINE,
     access_key: bool = False,
@@ -122,9 +126,10 @@ def issue(
 ) -> Issued:
     """Make a token and return its secret, once; with `access_key` also a pair to sign with.
 
-    `operations` is the allow-list, all but `emergency` without it. A machine's token needs the
-    right Settings and lasts 90 days, at most 365; a run token is minted by ourselves and lasts
-    an hour at most. Raises Forbidden, RuleBroken, Invalid, UnknownWord, NotFound.
+    `operations` is the allow-list, all but `emergency` without it; `limits` are the usual ones
+    without it. A machine's token needs the right Settings and lasts 90 days, at most 365; a run
+    token is minted by ourselves and lasts an hour at most. Raises Forbidden, RuleBroken, Invalid,
+    UnknownWord, NotFound.
     """
     token_id = f"tok_{secrets.token_hex(8)}"
     with ledger.denied(
@@ -138,6 +143,7 @@ def issue(
         scope.check(by, environment=environment, role=role, kind=kind)
         secret = PREFIX + secrets.token_urlsafe(32)
         server = keys.server_key() if access_key else b""
+        most = allowance.check(limits or Limits())
         row = Token(
             id=token_id,
             name=scope.named(name),
@@ -147,6 +153,9 @@ def issue(
             tenant=scope.tenant(tenant),
             operations=[str(o) for o in scope.operations(operations)],
             emergency=emergency,
+            at_once=most.at_once,
+            per_second=most.per_second,
+            tokens_per_minute=most.tokens_per_minute,
             secret_sha256=_digest(secret),
             access_key_id=keys.new_id(server) if access_key else None,
             generation=int(access_key),
@@ -322,6 +331,15 @@ def _facts(row: Token) -> TokenFacts:
         expires_at=row.expires_at,
         access_key_id=row.access_key_id or "",
         generation=row.generation,
+        limits=_limits(row),
+    )
+
+
+def _limits(row: Token) -> Limits:
+    return Limits(
+        at_once=row.at_once,
+        per_second=row.per_second,
+        tokens_per_minute=row.tokens_per_minute,
     )
 
 
@@ -334,6 +352,7 @@ def _said(row: Token) -> Mapping[str, Json]:
         "tenant": row.tenant,
         "operations": row.operations,
         "emergency": row.emergency,
+        "limits": asdict(_limits(row)),
         "expires_at": row.expires_at.isoformat(),
     }
 

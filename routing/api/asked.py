@@ -23,6 +23,8 @@ PATH, NONCE = "X-HybridOps-Path", "X-HybridOps-Nonce"
 EVENTS = "text/event-stream"
 CACHE = "Cache-Control"
 
+ONCE = "Idempotency-Key"
+
 KEYS = (
     "operation",
     "priority",
@@ -40,6 +42,7 @@ MOST_MESSAGES = 2000
 
 # Line ends and tabs are text; the rest of C0 and DEL have no meaning to a model.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_ONCE = re.compile(r"[\x21-\x7e]{1,128}")
 _SUBJECT = re.compile(r"[\x21-\x7e]{1,128}")
 _NONCE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -105,6 +108,13 @@ def _is_fresh(said: str | None) -> bool:
     """Tell whether a Cache-Control header asks for an answer that was not given before."""
     wishes = {wish.strip().lower() for wish in (said or "").split(",")}
     return bool(wishes & {"no-cache", "no-store"})
+
+
+def key(said: str | None) -> str | None:
+    """Return an idempotency key as its header says it; raises Invalid."""
+    if said is not None and not _ONCE.fullmatch(said):
+        raise Invalid(f"{ONCE} takes 1 to 128 printable ASCII characters without spaces.")
+    return said
 
 
 def _chosen(said: str | None, found: Mapping[str, Any], key: str, header: str) -> str | None:

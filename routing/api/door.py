@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from routing.access.tokens import TokenFacts
-from routing.api import report, wire
+from routing.api import idempotency, report, wire
 from routing.api.bedrock_words import Bedrock
 from routing.api.booking import Booking
 from routing.api.dialect import ONE_MODEL, Dialect
+from routing.api.idempotency import Keys
 from routing.api.openai_words import OpenAi
 from routing.api.own import EXPLAIN, REPORT, ROUTE, Own
-from routing.api.quota import Limits, Quota
+from routing.api.quota import Quota
 from routing.api.visit import Behind, Visit, not_running
 from routing.api.wire import Receive, Scope, Send
 from routing.core.errors import Broken, HybridOpsError, Unavailable
@@ -50,15 +51,15 @@ def build(
     sources: Callable[[], report.Sources | None],
     booking: Booking,
     find_key: Callable[[str, datetime], tuple[TokenFacts, str] | None] = _no_key,
-    limits: Limits | None = None,
     models: Sequence[str] = (ONE_MODEL,),
+    keys: Keys | None = None,
 ) -> wire.App:
     """Return the doors as an ASGI app for everything under PREFIXES.
 
     `router` and `sources` answer None before the start and after the end of the server; `hosts`
     is as in ALLOWED_HOSTS; `find_key` returns the token of an access key with its secret;
-    `models` are the names that callers of the foreign doors may send. `booking` is closed by
-    whoever made it.
+    `models` are the names that callers of the foreign doors may send. `booking` and `keys` are
+    closed by whoever made them; without `keys` no earlier request is known.
     """
     behind = Behind(
         router=router,
@@ -68,7 +69,8 @@ def build(
         hosts=hosts,
         sources=sources,
         booking=booking,
-        quota=Quota(limits or Limits()),
+        keys=keys or idempotency.fresh(clock),
+        quota=Quota(),
     )
     known = tuple(models)
     return Door(

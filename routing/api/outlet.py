@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from routing.api import replies, wire
+from routing.api import wire
 from routing.api.dialect import Wording
 from routing.api.wire import Send
 from routing.core.errors import HybridOpsError
@@ -53,7 +53,7 @@ class Outlet:
             **wire.always(self.request_id),
             **self.wording.headers,
             "x-accel-buffering": "no",  # nginx would gather what goes out
-            replies.DECISION: opening.decision_id,
+            wire.DECISION: opening.decision_id,
             STREAM: "one-piece" if opening.in_one_piece else "pieces",
             **({PATH: str(opening.path)} if opening.path else {}),
         }

@@ -1,8 +1,9 @@
-"""How much one token may ask: requests a second, and how many at the same time."""
+"""How much one token may ask: at the same time, in a second, and of the model in a minute."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,44 +11,101 @@ from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
+from routing.access.tokens import TokenFacts
 from routing.breakers.reserve import Slots
-from routing.core.errors import TooMany
+from routing.core.allowance import Limit, Spending
+from routing.core.errors import Invalid, TooMany
+
+REMEMBERED = 1000  # callers whose spending is kept before the idle ones are looked for
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """For each token of one process."""
+@dataclass(slots=True, kw_only=True)
+class Bill:
+    """What a call may cost, then what it cost; who never says so pays the estimate."""
 
-    per_second: int = 200
-    at_once: int = 64
+    estimated: int
+    used: int
 
 
 class Quota:
-    """Counts in this process's memory; belongs to one event loop."""
+    """Counts in this process's memory, by each token's own limits; belongs to one event loop."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._rate = RateLimitItemPerSecond(limits.per_second)
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._rates: dict[int, RateLimitItemPerSecond] = {}
         self._slots = Slots()
+        self._spendings: dict[str, Spending] = {}
 
-    async def hit(self, token: str) -> None:
+    async def hit(self, token: TokenFacts) -> None:
         """Count one request; raises TooMany, saying when to come back."""
-        if await self._limiter.hit(self._rate, token):
+        most = token.limits.per_second
+        rate = self._rates.get(most)
+        if rate is None:
+            rate = self._rates[most] = RateLimitItemPerSecond(most)
+        if await self._limiter.hit(rate, token.id):
             return
         raise TooMany(
-            f"This token may send {self._limits.per_second} requests a second; slow down.",
+            f"This token may send {most} requests a second; slow down.",
             retry_after_s=1,  # the window is a second long
+            limit=str(Limit.PER_SECOND),
         )
 
     @contextmanager
-    def hold(self, token: str) -> Iterator[None]:
-        """Hold one of the token's places for the block; raises TooMany when all are taken."""
-        with self._slots.hold(token, most=self._limits.at_once) as free:
+    def hold(self, token: TokenFacts, *, alone: bool = False) -> Iterator[None]:
+        """Hold one of the token's places for the block; raises TooMany when all are taken.
+
+        `alone` is for what goes on without its caller: those places are counted apart.
+        """
+        most = token.limits.at_once
+        with self._slots.hold((token.id, alone), most=most) as free:
             if not free:
                 raise TooMany(
-                    f"This token has {self._limits.at_once} requests under way; wait for one to "
-                    "end.",
+                    f"This token has {most} requests under way; wait for one to end.",
                     retry_after_s=1,
+                    limit=str(Limit.AT_ONCE),
                 )
             yield
+
+    @contextmanager
+    def spend(self, token: TokenFacts, estimated: int, *, refuse: bool = True) -> Iterator[Bill]:
+        """Hold `estimated` tokens of a model for the block, and count what the bill says after.
+
+        Raises TooMany while they do not fit, Invalid where they never will; neither with `refuse`
+        off, which counts all the same.
+        """
+        spending = self._spending(token.id)
+        if refuse:
+            self._check(token, spending, estimated)
+        spending.hold(estimated)
+        bill = Bill(estimated=estimated, used=estimated)
+        try:
+            yield bill
+        finally:
+            spending.settle(estimated, bill.used, int(self._clock()))
+
+    def _check(self, token: TokenFacts, spending: Spending, estimated: int) -> None:
+        most = token.limits.tokens_per_minute
+        if estimated > most:
+            raise Invalid(
+                f"This request may take {estimated} tokens and its caller has {most} a minute; "
+                "lower max_tokens, or ask an admin for more."
+            )
+        wait_s = spending.wait_s(estimated, most, int(self._clock()))
+        if wait_s:
+            raise TooMany(
+                f"This caller may take {most} tokens of a model a minute, and this request may "
+                f"take {estimated}; send it again later or lower max_tokens.",
+                retry_after_s=wait_s,
+                limit=str(Limit.TOKENS_PER_MINUTE),
+            )
+
+    def _spending(self, token: str) -> Spending:
+        found = self._spendings.get(token)
+        if found is None:
+            if len(self._spendings) >= REMEMBERED:
+                now_s = int(self._clock())
+                kept = {t: s for t, s in self._spendings.items() if not s.idle(now_s)}
+                self._spendings = kept
+            found = self._spendings[token] = Spending()
+        return found

@@ -6,6 +6,8 @@ Refused
 │   └── BadSignature 401
 ├── MethodRefused   405, facts carry `allow`
 ├── TooSlow         408
+├── KeyReused       409, facts carry `decision_id` of the other request
+├── Repeated        409, facts carry `decision_id`
 ├── TooLarge        413
 └── Unsupported     415
 """
@@ -32,6 +34,16 @@ class MethodRefused(Refused):
 class TooSlow(Refused):
     code = "too_slow"
     status = 408
+
+
+class KeyReused(Refused):
+    code = "key_reused"
+    status = 409
+
+
+class Repeated(Refused):
+    code = "repeated"
+    status = 409
 
 
 class TooLarge(Refused):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from routing.api.wire import Reply
+from routing.api.wire import DECISION, Reply
 from routing.breakers.board import View
 from routing.core.decision import Attempt, Candidate, Decision, State
 from routing.core.values import Path
 from routing.router import Ask, Routed
-
-DECISION = "x-hybridops-decision"
 
 
 def routed(done: Routed, request_id: str) -> Reply:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from routing.api import replies
 from routing.api.wire import Reply
 from routing.breakers.board import View
+from routing.core.admission import Figures
 from routing.core.flags import FlagName
 from routing.core.values import EnvironmentName
 from routing.decisions import record
@@ -20,7 +21,8 @@ class Sources:
     """Where the facts of this process come from; each is asked anew, none may touch a database.
 
     `write` books a record in the decision stream `stream` and returns its number. `health` gives
-    the rows as this process knows them, `support` the support mode, None while there is none.
+    the rows as this process knows them, `support` the support mode, None while there is none,
+    `admission` the line before execution.
     """
 
     process: str
@@ -33,6 +35,7 @@ class Sources:
     breakers: Callable[[], Sequence[View]]
     health: Callable[[EnvironmentName], Sequence[Mapping[str, Any]]]
     support: Callable[[EnvironmentName], Mapping[str, Any] | None]
+    admission: Callable[[], Figures]
 
 
 async def make(sources: Sources, *, caller: record.Caller, now: datetime) -> Reply:
@@ -51,6 +54,7 @@ async def make(sources: Sources, *, caller: record.Caller, now: datetime) -> Rep
             "flags": {str(flag): on for flag, on in sources.flags(environment).items()},
             "breakers": replies.breakers(own),
             "health": [dict(row) for row in sources.health(environment)],
+            "admission": asdict(sources.admission()),
             "support_mode": sources.support(environment),
             "nonce": caller.nonce,
             "stream": sources.stream,

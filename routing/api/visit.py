@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from django.http.request import split_domain_port, validate_host
 
 from routing.access import network
 from routing.access.scope import TokenKind
 from routing.access.tokens import TokenFacts
-from routing.api import asked, replies, report, sigv4, wire
+from routing.api import asked, billed, replies, report, sigv4, wire
 from routing.api.booking import Booking, Denial, Unknown
 from routing.api.dialect import Asked, Dialect, Place, Purpose
+from routing.api.idempotency import Keys
 from routing.api.outlet import Outlet
 from routing.api.quota import Quota
 from routing.api.refusals import BadSignature, MethodRefused
 from routing.api.wire import Receive, Reply, Scope, Send
-from routing.core import rights
+from routing.core import once, rights
 from routing.core.errors import Forbidden, Invalid, NotSignedIn, Unavailable
 from routing.core.rights import Right
 from routing.core.values import Action, Operation
@@ -61,6 +63,7 @@ class Behind:
     hosts: Sequence[str]
     sources: Callable[[], report.Sources | None]
     booking: Booking
+    keys: Keys
     quota: Quota
 
 
@@ -94,8 +97,8 @@ class Visit:
         """
         place = self._check_address()
         known = await self._know(place)
-        await self.behind.quota.hit(known.token.id)
-        with self.behind.quota.hold(known.token.id):
+        await self.behind.quota.hit(known.token)
+        with self.behind.quota.hold(known.token):
             if place.purpose is Purpose.REPORT:
                 return await self._report(known)
             if place.purpose is Purpose.MODELS:
@@ -223,8 +226,8 @@ class Visit:
             if ask.size > LARGE:
                 return replies.explained(ask, *await asyncio.to_thread(router.explain, ask))
             return replies.explained(ask, *router.explain(ask))
-        work = self._streamed(router, found) if found.streams else self._whole(router, found)
-        return await wire.while_there(self.receive, work)
+        carry = self._streamed if found.streams else self._whole
+        return await wire.while_there(self.receive, carry(router, known, found))
 
     async def _asked(self, known: Known, place: Place) -> Asked:
         data = await self._body()
@@ -234,16 +237,36 @@ class Visit:
 
         return await asyncio.to_thread(read) if len(data) > LARGE_BYTES else read()
 
-    async def _whole(self, router: IntelligentRouter, found: Asked) -> Reply:
-        return self.dialect.answered(await router.route(found.ask), self.request_id)
+    async def _whole(self, router: IntelligentRouter, known: Known, found: Asked) -> Reply:
+        quota, token, ask = self.behind.quota, known.token, found.ask
+        key = asked.key(wire.header(self.scope, asked.ONCE))
+        if key is None:
+            done = await billed.carry_out(router.route, quota, token, ask)
+        else:
+            done = await self.behind.keys.once(
+                once.digest(token.id, key),
+                once.digest(wire.raw_path(self.scope), *known.said.values(), self.data),
+                lambda made: billed.go_on(router.route, quota, token, replace(ask, once=made)),
+            )
+        return self.dialect.answered(done, self.request_id)
 
-    async def _streamed(self, router: IntelligentRouter, found: Asked) -> Reply | None:
+    async def _streamed(
+        self, router: IntelligentRouter, known: Known, found: Asked
+    ) -> Reply | None:
         """Return None after the answer went out, or the reply where none has begun."""
+        if wire.header(self.scope, asked.ONCE) is not None:
+            raise Invalid(
+                f"{asked.ONCE} goes with a whole answer: a stream cannot be joined. Leave out one "
+                "of the two."
+            )
+        quota, token = self.behind.quota, known.token
         wording = self.dialect.wording(found, self.request_id)
         self.outlet = Outlet(send=self.send, wording=wording, request_id=self.request_id)
         async with self.outlet:
             try:
-                done = await router.stream(found.ask, self.outlet)
+                done = await billed.carry_out(
+                    partial(router.stream, outlet=self.outlet), quota, token, found.ask
+                )
             except Left:
                 raise wire.Gone from None
             if not self.outlet.begun:

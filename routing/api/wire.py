@@ -18,6 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 T = TypeVar("T")
 
+DECISION = "x-hybridops-decision"
 MOST_BYTES = 1_048_576
 _NAMED = "hybridops.headers"
 BODY_WITHIN_S = 15.0
@@ -158,9 +159,11 @@ def refused(error: HybridOpsError, request_id: str, facts: Mapping[str, Any]) ->
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     said = {"code": error.code, "message": error.message, "request_id": request_id}
-    known = error.facts.get("known")
-    if known is not None:
-        said["known"] = known
+    if "decision_id" in error.facts:
+        headers[DECISION] = error.facts["decision_id"]
+    for name in ("known", "limit", "decision_id"):
+        if error.facts.get(name) is not None:
+            said[name] = error.facts[name]
     return Reply(status=error.status, body={"error": said, **facts}, headers=headers)
 
 

@@ -46,7 +46,7 @@ class CircuitSettings:
     """When a circuit trips and how it comes back; the figures of reliability section 5.
 
     It opens on `consecutive_failures`, or once the window holds `min_calls` of which at least
-    `failure_percent` failed or `slow_percent` overran their own operation's budget. The wait
+    `failure_percent` failed or `slow_percent` took most of their own operation's budget. The wait
     doubles from `open_us` to `open_max_us`, shortened by up to `jitter_percent`. `lease_us` is
     longer than the longest call, for only a lost trial may lapse.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from routing.core.admission import QueueSettings
 from routing.core.values import EnvironmentName
 
 
@@ -20,6 +21,7 @@ class Settings:
     """Intervals are seconds. `embedded`: this server keeps the local stand-ins as its paths.
 
     How often the version rows are read: 4 Hz on SQLite, 1 Hz on PostgreSQL; probes every 5 s.
+    `at_once`: requests under way in this process, emergencies' reserved places not counted.
     """
 
     environments: tuple[EnvironmentName, ...]
@@ -36,6 +38,7 @@ class Settings:
     probe_s: float = 5.0
     ship_s: float = 0.5
     lease_s: float = 15.0
+    at_once: int = QueueSettings().capacity
 
     @property
     def poll_s(self) -> float:

@@ -21,6 +21,10 @@ class Told:
 
 ANSWERED = Told(status=200, code="", advice="")
 _PART = "The answer is incomplete and nothing was added to it."
+_CROWDED = (
+    "This server is at its limit and serves more urgent requests first; send it again after the "
+    "time given."
+)
 _BREACH = "The intended path breaks the residency of this environment; ask an admin to mend it."
 
 
@@ -32,15 +36,19 @@ def tell(
     said_s: float | None,
     wait_s: int,
     begun: bool = False,
+    crowded_s: int | None = None,
 ) -> Told:
     """Return what to tell a caller who gets no answer; total over its arguments.
 
     `refusal` names the compliance rule that the request broke, `said_s` is the provider's own
     hint, `wait_s` how long until a breaker lets the next trial through. `begun` says that a part
-    of the answer had reached the caller, so that no other path was thought of.
+    of the answer had reached the caller, so that no other path was thought of; `crowded_s` when
+    the line before execution should have passed, None for who got through it.
     """
     if reason is Reason.REFUSED_COMPLIANCE:
         return Told(status=422, code=str(reason), advice=refusal or _BREACH)
+    if crowded_s is not None:
+        return Told(status=503, code=str(Reason.SHED), advice=_CROWDED, retry_after_s=crowded_s)
     if reason is Reason.SHED:
         advice = "Both slots for forced emergencies are taken; send it again at once."
         return Told(status=503, code=str(reason), advice=advice, retry_after_s=1)

@@ -118,6 +118,7 @@ class Skip(StrEnum):
     UNHEALTHY = "unhealthy"
     MAINTENANCE = "maintenance"
     UNSUPPORTED = "unsupported"
+    THROTTLED = "throttled"
     NO_TIME_LEFT = "no_time_left"
     TRIED = "tried"
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from routing.core import arguments
 from routing.core.chain import MAX_INT, Json
 from routing.core.decision import Attempt, Conclusion, Decision, Request, State
+from routing.core.once import Once
 from routing.core.values import EnvironmentName, Failure, Reason, StreamEnd
 from routing.decisions.log import stamp
 
@@ -56,7 +57,8 @@ class Streamed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """How the request ended: HTTP status, µs in all, tokens where the path told them.
+    """How the request ended: HTTP status, µs in all and in the line before execution, tokens where
+    the path told them.
 
     Of an answer in pieces `duration_us` is until the first, which is what its budget is about.
     """
@@ -67,13 +69,15 @@ class End:
     usage: tuple[int, int] | None = None
     stop_reason: str = ""
     streamed: Streamed | None = None
+    waited_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promise:
     """What is known of a decision before its end; `conclusion` is as it stands at `now`.
 
-    `repeats` is the decision whose answer is given again, empty for a new answer.
+    `repeats` is the decision whose answer is given again, empty for a new answer; `once` is set
+    for a request under an idempotency key.
     """
 
     decision_id: str
@@ -86,6 +90,7 @@ class Promise:
     attempts: Sequence[Attempt]
     prompt: Prompt
     repeats: str = ""
+    once: Once | None = None
 
 
 def prompt(*, sent: Sequence[str], asked: Sequence[str], pii: Sequence[str] = ()) -> Prompt:
@@ -106,6 +111,7 @@ def body(promise: Promise, end: End) -> dict[str, Json]:
         "status": end.status,
         "failure": end.failure,
         "duration_us": end.duration_us,
+        "waited_us": end.waited_us,
         "usage": _tokens(end.usage),
         "stop_reason": _words(end.stop_reason),
         "streamed": _stream(end.streamed),
@@ -132,6 +138,7 @@ def lost(opened: Mapping[str, Json], *, now: datetime) -> dict[str, Json]:
         "status": 500,
         "failure": str(Failure.OUTCOME_UNKNOWN),
         "duration_us": None,
+        "waited_us": None,
         "usage": None,
         "stop_reason": "",
         "streamed": {"end": str(StreamEnd.LOST), "pieces": None, "bytes": None, "total_us": None},
@@ -141,6 +148,8 @@ def lost(opened: Mapping[str, Json], *, now: datetime) -> dict[str, Json]:
 def _said(promise: Promise) -> dict[str, Json]:
     caller, conclusion = promise.caller, promise.conclusion
     decision, prompt, state = promise.decision, promise.prompt, promise.state
+    once = promise.once
+    keyed: dict[str, Json] = {"once": [once.key, once.body]} if once else {}
     return {
         "v": 1,
         "id": promise.decision_id,
@@ -174,6 +183,7 @@ def _said(promise: Promise) -> dict[str, Json]:
         "repeats": promise.repeats or None,
         "budget_ms": decision.row.budget_ms,
         "prompt": {"sha256": prompt.sha256, "size": prompt.size, "pii": list(prompt.pii)},
+        **keyed,
     }
 
 

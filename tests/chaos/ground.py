@@ -6,19 +6,24 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path as Folder
 
+from routing.admission import Admission
 from routing.breakers.board import Board, Key
 from routing.compliance.gate import Policy
+from routing.core.admission import QueueSettings
+from routing.core.circuit import CircuitSettings
 from routing.core.decision import PathFacts, State
-from routing.core.flags import defaults
-from routing.core.matrix import DEFAULT
+from routing.core.flags import FlagName, defaults
+from routing.core.matrix import DEFAULT, Matrix
 from routing.core.values import EnvironmentName, Health, Operation, Path
 from routing.decisions.log import DecisionLog
 from routing.decisions.record import Caller
+from routing.health import snapshot
+from routing.monitor import HybridHealthMonitor
 from routing.paths import bedrock, mcp
 from routing.paths.base import Message, PathClient
 from routing.paths.bedrock import DirectBedrockClient
@@ -41,6 +46,8 @@ class Ground:
     router: IntelligentRouter
     log: DecisionLog
     stand_ins: dict[str, StandIn]
+    admission: Admission
+    matrix: Matrix = DEFAULT
 
     def fail(self, path: str, share: float = 0.5) -> None:
         self.stand_ins[path].fault(kind="error", status=503, share=share, seconds=120)
@@ -95,27 +102,65 @@ def _ask(rng: random.Random, number: int) -> Ask:
     return Ask(caller=caller, operation=rng.choice(list(Operation)), messages=words)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a run changes of the product's own figures; `budget_ms` is for every operation.
+
+    `probe_s` puts the health monitor to work, with that pause; `latency_ms` is the stand-ins'.
+    `idempotent` is true of the stand-in's tool, which only echoes: it may be called twice.
+    """
+
+    circuit: CircuitSettings = field(default_factory=CircuitSettings)
+    queue: QueueSettings = field(default_factory=QueueSettings)
+    budget_ms: int | None = None
+    flags: Mapping[FlagName, bool] = field(default_factory=dict)
+    probe_s: float | None = None
+    latency_ms: int = 2
+    idempotent: bool = False
+
+    @property
+    def matrix(self) -> Matrix:
+        if self.budget_ms is None:
+            return DEFAULT
+        rows = {op: replace(row, budget_ms=self.budget_ms) for op, row in DEFAULT.rows.items()}
+        return Matrix(version=DEFAULT.version, rows=rows)
+
+
 @contextlib.asynccontextmanager
-async def laid(home: Folder, seed: int) -> AsyncIterator[Ground]:
+async def laid(home: Folder, seed: int, terms: Terms | None = None) -> AsyncIterator[Ground]:
     """Start both stand-ins and everything that routes; end all of it after the block."""
+    terms = terms or Terms()
     async with contextlib.AsyncExitStack() as stack:
         stand_ins = {}
+        pace = ("--latency-ms", f"{terms.latency_ms}-{terms.latency_ms}")
         for name, path in (("bedrock", oracle.DIRECT), ("mcp", oracle.MCP)):
-            running = standin.running(name, home / name, "--seed", str(seed))
+            running = standin.running(name, home / name, "--seed", str(seed), *pace)
             stand_ins[path] = stack.enter_context(running)
         for load in (bedrock.load_sdk, mcp.load_sdk):
             await asyncio.to_thread(load)
         log = DecisionLog(home / "segments", process="chaos", boot="1")
         log.open(NOW)
         stack.callback(log.close, NOW)
-        clients = {place: _clients(stand_ins, place) for place in PLACES}
+        clients = {place: _clients(stand_ins, place, terms) for place in PLACES}
         for client in (one for pair in clients.values() for one in pair.values()):
             stack.push_async_callback(client.close)
             assert (await client.probe()).ok
-        yield Ground(router=_router(clients, log), log=log, stand_ins=stand_ins)
+        made = _Made(clients, terms)
+        if terms.probe_s is not None:
+            watch = asyncio.create_task(made.watch(terms.probe_s))
+            stack.push_async_callback(_end, watch)
+        yield Ground(
+            router=made.router(log),
+            log=log,
+            stand_ins=stand_ins,
+            admission=made.admission,
+            matrix=terms.matrix,
+        )
 
 
-def _clients(stand_ins: dict[str, StandIn], place: EnvironmentName) -> dict[Path, PathClient]:
+def _clients(
+    stand_ins: dict[str, StandIn], place: EnvironmentName, terms: Terms
+) -> dict[Path, PathClient]:
     direct = DirectBedrockClient(
         environment=place,
         region="eu-central-1",
@@ -127,28 +172,72 @@ def _clients(stand_ins: dict[str, StandIn], place: EnvironmentName) -> dict[Path
         target="local:mcp",
         tool="route_request",
         endpoint=lambda: f"{stand_ins[oracle.MCP].url(str(place))}/mcp",
+        idempotent=terms.idempotent,
+        probe_tool="echo" if terms.probe_s is not None else "",
     )
     return {Path.DIRECT_BEDROCK: direct, Path.MCP: other}
 
 
-def _router(
-    clients: dict[EnvironmentName, dict[Path, PathClient]], log: DecisionLog
-) -> IntelligentRouter:
-    board = Board()
+class _Made:
+    """The parts that route, over real clients."""
 
-    def facts(place: EnvironmentName, path: Path) -> PathFacts:
-        key = Key(environment=place, path=path, target=clients[place][path].target)
-        return PathFacts(health=Health.HEALTHY, breaker=board.state(key))
+    def __init__(
+        self, clients: Mapping[EnvironmentName, Mapping[Path, PathClient]], terms: Terms
+    ) -> None:
+        self._clients = clients
+        self._terms = terms
+        self._matrix = terms.matrix
+        self._began = time.monotonic()
+        self.board = Board(terms.circuit)
+        self.admission = Admission(terms.queue)
+        self.monitor = HybridHealthMonitor(
+            client=self._client,
+            flags=self._flags,
+            board=self.board,
+            clock=self._now,
+            interval_s=terms.probe_s or 5.0,
+        )
 
-    return IntelligentRouter(
-        situation=lambda place, _: State(
-            matrix=DEFAULT,
-            flags=defaults(place),
-            paths={path: facts(place, path) for path in Path},
-        ),
-        client=lambda place, path: clients[place][path],
-        board=board,
-        log=log,
-        clock=lambda: NOW,
-        policy=Policy(),
-    )
+    def router(self, log: DecisionLog) -> IntelligentRouter:
+        return IntelligentRouter(
+            situation=lambda place, _: State(
+                matrix=self._matrix,
+                flags=self._flags(place),
+                paths={path: self._facts(place, path) for path in Path},
+            ),
+            client=self._client,
+            board=self.board,
+            log=log,
+            clock=self._now,
+            policy=Policy(),
+            admission=self.admission,
+            listeners=(self.monitor.take,),
+        )
+
+    async def watch(self, pause_s: float) -> None:
+        """Probe and judge as a server does."""
+        never = asyncio.get_running_loop().create_future()
+        while True:
+            await self.monitor.round(PLACES)
+            await asyncio.wait([never], timeout=pause_s)
+
+    def _now(self) -> datetime:
+        return NOW + timedelta(seconds=time.monotonic() - self._began)
+
+    def _client(self, place: EnvironmentName, path: Path) -> PathClient:
+        return self._clients[place][path]
+
+    def _flags(self, place: EnvironmentName) -> dict[FlagName, bool]:
+        return {**defaults(place), **self._terms.flags}
+
+    def _facts(self, place: EnvironmentName, path: Path) -> PathFacts:
+        key = Key(environment=place, path=path, target=self._client(place, path).target)
+        health = Health.HEALTHY
+        if self._terms.probe_s is not None:
+            health = snapshot.of(place, int(self._now().timestamp() * 1_000_000))[path]
+        return PathFacts(health=health, breaker=self.board.state(key))
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path as Folder
 from typing import Any
 
+from routing.admission import Admission
 from routing.breakers.board import Board, Key
 from routing.compliance.gate import Policy
 from routing.core import chain
+from routing.core.admission import QueueSettings
 from routing.core.circuit import Result
 from routing.core.decision import Kill, Override, PathFacts, State, Versions
 from routing.core.flags import FlagName, defaults
@@ -64,11 +66,14 @@ class Stage:
     clock: Clock = field(default_factory=Clock)
     seen: list[Routed] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
+    queue: QueueSettings = field(default_factory=QueueSettings)
+    admission: Admission = field(init=False)
     board: Board = field(init=False)
     router: IntelligentRouter = field(init=False)
 
     def __post_init__(self) -> None:
         self.board = Board(clock=self.clock, jitter=lambda: 0.0)
+        self.admission = Admission(self.queue)
         self.router = IntelligentRouter(
             situation=self.situation,
             client=lambda _, path: self.client(path),
@@ -76,6 +81,7 @@ class Stage:
             log=self.log,
             clock=lambda: NOW,
             policy=self.policy,
+            admission=self.admission,
             listeners=(lambda routed, _: self.seen.append(routed),),
             limits=self.limits,
         )
@@ -129,13 +135,19 @@ def raised(
     opened: bool = True,
     policy: Policy | None = None,
     limits: Limits | None = None,
+    queue: QueueSettings | None = None,
 ) -> Iterator[Stage]:
     """Yield a stage whose log is open for the block."""
     log = DecisionLog(folder, process="p", boot=secrets.token_hex(4))
     if opened:
         log.open(NOW)
     try:
-        yield Stage(log=log, policy=policy or Policy(), limits=limits or Limits())
+        yield Stage(
+            log=log,
+            policy=policy or Policy(),
+            limits=limits or Limits(),
+            queue=queue or QueueSettings(),
+        )
     finally:
         log.close(NOW)
 

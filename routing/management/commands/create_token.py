@@ -11,7 +11,8 @@ from django.core.management.base import CommandParser
 
 from routing.access import tokens
 from routing.access.tokens import Issued
-from routing.core import values
+from routing.core import allowance, values
+from routing.core.allowance import Limits
 from routing.core.errors import UnknownWord
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName, Operation, Role
@@ -42,6 +43,7 @@ class Command(base.OperatorCommand):
         parser.add_argument(
             "--access-key", action="store_true", help="make a pair to sign with too, as boto3 does"
         )
+        _add_limits(parser)
         parser.add_argument("--reason", default="", help="why; it is booked")
 
     def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> base.Result:
@@ -54,6 +56,11 @@ class Command(base.OperatorCommand):
             operations=options["operations"],
             emergency=options["emergency"],
             tenant=options["tenant"],
+            limits=Limits(
+                at_once=options["at_once"],
+                per_second=options["per_second"],
+                tokens_per_minute=options["tokens_per_minute"],
+            ),
             expires_at=now + timedelta(days=options["days"]),
             access_key=options["access_key"],
             reason=options["reason"],
@@ -74,6 +81,23 @@ def _pair(made: Issued) -> dict[str, str]:
     if not made.access_key_id:
         return {}
     return {"access_key_id": made.access_key_id, "secret_access_key": made.secret_access_key}
+
+
+def _add_limits(parser: CommandParser) -> None:
+    usual = Limits()
+    for name, words in (
+        ("at_once", "requests under way at the same time"),
+        ("per_second", "requests a second"),
+        ("tokens_per_minute", "tokens of a model a minute"),
+    ):
+        default, most = getattr(usual, name), getattr(allowance.MOST, name)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=int,
+            default=default,
+            metavar=f"1-{most}",
+            help=f"{words}, in each process; {default} without it",
+        )
 
 
 def _operations(text: str) -> list[Operation]:

@@ -12,6 +12,7 @@ from django.core.management.base import CommandError
 
 from routing.access import tokens
 from routing.access.models import Token, User
+from routing.core.allowance import Limits
 from routing.core.values import Action, Operation, Role
 from tests.integration.access.conftest import DEV, NOW, PROD, STG, Browser, entries
 
@@ -131,6 +132,23 @@ class TestCreateToken:
         [row] = Token.objects.all()
         assert row.emergency
         assert row.expires_at > NOW
+
+    def test_gives_the_limits_that_were_asked_for(self) -> None:
+        made, _ = run(
+            *("create_token", "--environment", "development", "--role", "viewer"),
+            *("--at-once", "500", "--per-second", "3000", "--tokens-per-minute", "50000"),
+        )
+        tokens.load()
+        facts = tokens.find(made["secret"], Token.objects.get().created_at)
+        assert facts is not None
+        assert facts.limits == Limits(at_once=500, per_second=3000, tokens_per_minute=50_000)
+
+    def test_refuses_a_limit_that_lets_nothing_through(self) -> None:
+        answer = refused(
+            *("create_token", "--environment", "development", "--role", "viewer"),
+            *("--at-once", "0"),
+        )
+        assert "at_once" in answer["message"]
 
     @pytest.mark.parametrize(
         "arguments",

@@ -13,6 +13,7 @@ from django.test import TestCase
 from routing.access import people, queries, tokens
 from routing.access.models import Token
 from routing.access.scope import TokenKind
+from routing.core.allowance import Limits
 from routing.core.errors import Forbidden, Invalid, NotFound, RuleBroken, UnknownWord
 from routing.core.rights import Actor, system_actor
 from routing.core.values import Action, ActorKind, Operation, Role
@@ -91,6 +92,15 @@ class TestIssued:
             Operation.EMERGENCY,
         }
 
+    def test_carries_limits_of_its_own(self) -> None:
+        own = Limits(at_once=3, per_second=9, tokens_per_minute=77)
+        assert (usual := found(issue().secret)) is not None
+        assert usual.limits == Limits()
+        assert (facts := found(issue(limits=own).secret)) is not None
+        assert facts.limits == own
+        with pytest.raises(Invalid, match="per_second"):
+            issue(limits=Limits(per_second=0))
+
     def test_acts_with_its_role_in_its_environment_alone(self) -> None:
         made = issue(role=Role.OPERATOR)
         facts = found(made.secret)
@@ -109,6 +119,7 @@ class TestIssued:
             "tenant": "default",
             "operations": ["standard"],
             "emergency": False,
+            "limits": {"at_once": 64, "per_second": 200, "tokens_per_minute": 1_000_000},
             "expires_at": (NOW + 90 * DAY).isoformat(),
         }
 

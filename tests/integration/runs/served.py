@@ -86,6 +86,7 @@ def sources(stage: Stage) -> Sources:
         breakers=stage.board.views,
         health=lambda _: [],
         support=lambda _: None,
+        admission=stage.admission.figures,
     )
 
 

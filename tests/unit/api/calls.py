@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path as Folder
 from typing import Any
@@ -16,9 +16,10 @@ from routing.access.scope import TokenKind
 from routing.access.tokens import TokenFacts
 from routing.api import door
 from routing.api.booking import Booking, Denial, Fact
-from routing.api.quota import Limits
+from routing.api.idempotency import Keys
 from routing.api.report import Sources
 from routing.api.wire import App, Message, Scope
+from routing.core.allowance import Limits
 from routing.core.values import Operation, Role
 from tests.unit import stage as stages
 from tests.unit.stage import NOW, PRODUCTION, Stage
@@ -56,8 +57,10 @@ TOKENS = {
 }
 
 
-def find(secret: str, now: datetime) -> TokenFacts | None:
-    found = TOKENS.get(secret)
+def find(
+    secret: str, now: datetime, tokens: Mapping[str, TokenFacts] = TOKENS
+) -> TokenFacts | None:
+    found = tokens.get(secret)
     return found if found and now < found.expires_at else None
 
 
@@ -189,26 +192,33 @@ def sources(stage: Stage) -> Sources:
         breakers=stage.board.views,
         health=lambda _: [{"path": "mcp", "status": "healthy"}],
         support=lambda _: None,
+        admission=stage.admission.figures,
     )
 
 
 @contextmanager
 def opened(
-    folder: Folder, *, limits: Limits | None = None, logged: bool = True, running: bool = True
+    folder: Folder,
+    *,
+    limits: Limits | None = None,
+    logged: bool = True,
+    running: bool = True,
+    keys: Keys | None = None,
 ) -> Iterator[Caller]:
     """Yield a caller of a door whose parts run for the block."""
     booked: list[Fact] = []
     booking = Booking(write=booked.append)
+    known = {name: replace(one, limits=limits or one.limits) for name, one in TOKENS.items()}
     with stages.raised(folder, opened=logged) as stage:
         app = door.build(
             router=lambda: stage.router if running else None,
-            find=find,
+            find=lambda secret, now: find(secret, now, known),
             find_key=find_key,
             clock=lambda: NOW,
             hosts=["ops.example.org"],
             sources=lambda: sources(stage) if running else None,
             booking=booking,
-            limits=limits,
+            keys=keys,
         )
         try:
             yield Caller(app=app, stage=stage, booked=booked, booking=booking)

@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from routing.api import door, wire
-from routing.api.quota import Limits
 from routing.api.wire import Message
-from routing.paths.scripted import waits
+from routing.core.allowance import Limits
+from routing.core.values import Failure
+from routing.paths.base import Usage
+from routing.paths.scripted import Step, fails, says, waits
 from tests.unit.api import calls
 from tests.unit.api.calls import HOST, JSON, PROMPT, Caller
 
@@ -113,6 +115,7 @@ async def test_too_many_requests_of_one_token_wait_and_others_do_not(tmp_path: F
         refused = [g for g in given if g.status == 429]
         assert {g.status for g in given} == {200, 429}
         assert {g.headers["retry-after"] for g in refused} == {"1"}
+        assert {g.error["limit"] for g in refused} == {"per_second"}
         assert (await caller.post(secret="urgent")).status == 200
 
 
@@ -124,9 +127,87 @@ async def test_a_token_has_so_many_requests_under_way(tmp_path: Folder) -> None:
         await caller.stage.mcp.arrived(2)
         third = await caller.post()
         assert (third.status, third.headers["retry-after"]) == (429, "1")
+        assert third.error["limit"] == "at_once"
         gate.set()
         assert [(await task).status for task in under_way] == [200, 200]
         assert (await caller.post()).status == 200
+
+
+def costly(tokens: int) -> Step:
+    """An answer that cost so much, whatever the words."""
+    usage = Usage(input_tokens=0, output_tokens=tokens)
+    return says("Well.", usage=usage)
+
+
+async def test_a_caller_has_so_many_tokens_of_a_model_a_minute(tmp_path: Folder) -> None:
+    """Judged by the estimate, settled by what was used; another caller is not touched."""
+    with calls.opened(tmp_path, limits=Limits(tokens_per_minute=1000)) as caller:
+        caller.stage.mcp.otherwise = costly(400)
+        asks = {**PROMPT, "max_tokens": 500}
+        assert [(await caller.post(asks)).status for _ in range(2)] == [200, 200]
+        third = await caller.post(asks)
+        assert (third.status, third.error["code"]) == (429, "too_many")
+        assert third.error["limit"] == "tokens_per_minute"
+        assert 55 <= int(third.headers["retry-after"]) <= 60
+        assert (await caller.post({**PROMPT, "max_tokens": 100})).status == 200
+        assert (await caller.post(asks, secret="urgent")).status == 200
+
+
+async def test_a_request_that_never_fits_is_not_told_to_come_back(tmp_path: Folder) -> None:
+    with calls.opened(tmp_path, limits=Limits(tokens_per_minute=1000)) as caller:
+        given = await caller.post({**PROMPT, "max_tokens": 1001})
+        assert (given.status, given.headers.get("retry-after")) == (400, None)
+        assert not caller.stage.mcp.calls
+
+
+async def test_calls_under_way_count_as_estimated(tmp_path: Folder) -> None:
+    with calls.opened(tmp_path, limits=Limits(tokens_per_minute=1000)) as caller:
+        gate = asyncio.Event()
+        caller.stage.mcp.otherwise = waits(gate)
+        asks = {**PROMPT, "max_tokens": 600}
+        first = asyncio.create_task(caller.post(asks))
+        await caller.stage.mcp.arrived()
+        second = await caller.post(asks)
+        assert (second.status, second.headers["retry-after"]) == (429, "1")
+        gate.set()
+        assert (await first).status == 200
+        assert (await caller.post(asks)).status == 200  # the first used little of its estimate
+
+
+async def test_the_limit_is_overrun_by_calls_under_way_at_most(tmp_path: Folder) -> None:
+    limits = Limits(tokens_per_minute=1000, at_once=4)
+    with calls.opened(tmp_path, limits=limits) as caller:
+        caller.stage.mcp.otherwise = costly(900)  # nine times what is asked for
+        given = await asyncio.gather(
+            *(caller.post({**PROMPT, "max_tokens": 100}) for _ in range(50))
+        )
+        answered = sum(g.status == 200 for g in given)
+        assert 1 <= answered <= 4
+        assert {g.status for g in given} == {200, 429}
+
+
+async def test_what_failed_without_a_word_costs_nothing(tmp_path: Folder) -> None:
+    with calls.opened(tmp_path, limits=Limits(tokens_per_minute=700)) as caller:
+        caller.stage.mcp.otherwise = caller.stage.direct.otherwise = fails(Failure.PROTOCOL)
+        asks = {**PROMPT, "max_tokens": 600}
+        assert {(await caller.post(asks)).status for _ in range(3)} == {503}
+
+
+async def test_emergencies_spend_without_being_asked(tmp_path: Folder) -> None:
+    with calls.opened(tmp_path, limits=Limits(tokens_per_minute=700)) as caller:
+        caller.stage.direct.otherwise = costly(5000)
+        asks = {**PROMPT, "max_tokens": 600, "operation": "emergency"}
+        assert {(await caller.post(asks, secret="urgent")).status for _ in range(3)} == {200}
+        calm = {**PROMPT, "max_tokens": 600}
+        assert (await caller.post(calm, secret="urgent")).status == 429
+
+
+async def test_explaining_spends_nothing(tmp_path: Folder) -> None:
+    with calls.opened(tmp_path, limits=Limits(tokens_per_minute=700)) as caller:
+        asks = {**PROMPT, "max_tokens": 600}
+        for _ in range(5):
+            assert (await caller.post(asks, path=door.EXPLAIN)).status == 200
+        assert (await caller.post(asks)).status == 200
 
 
 class Theirs(Exception):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from routing.api import door, outlet
-from routing.api.quota import Limits
+from routing.core.allowance import Limits
 from routing.core.errors import Unavailable
 from routing.core.values import Failure
 from routing.paths.base import Usage

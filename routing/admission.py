@@ -1,0 +1,113 @@
+"""The line before execution, as a coroutine sees it: a place, or words about why there is none.
+
+`core.admission` decides; here are the clock and the futures. It belongs to one event loop: nothing
+is awaited between a decision and what follows from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from routing.core import admission
+from routing.core.admission import Figures, Queue, QueueSettings, Rank, Shed, Ticket
+
+WAIT_SHARE = 0.5  # of what is left: who waited must still have time to be answered
+SMOOTHING = 0.05  # of each new duration in the average
+
+
+def monotonic_us() -> int:
+    """Return the monotonic clock in µs."""
+    return time.monotonic_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """`shed` is None for who may go on; the others may come back after `retry_after_s`."""
+
+    waited_us: int = 0
+    shed: Shed | None = None
+    retry_after_s: int = 1
+
+
+AT_ONCE = Place()
+
+
+class Admission:
+    """The line of one process."""
+
+    def __init__(
+        self,
+        settings: QueueSettings | None = None,
+        clock: Callable[[], int] = monotonic_us,
+    ) -> None:
+        self._queue = Queue(settings or QueueSettings())
+        self._clock = clock
+        self._futures: dict[int, asyncio.Future[Shed | None]] = {}
+        self._served_us = 1_000_000.0
+
+    @asynccontextmanager
+    async def place(self, rank: Rank, *, left_s: float) -> AsyncIterator[Place]:
+        """Hold a place for the block, or yield a shed one; waits at most half of `left_s`."""
+        arrival = self._queue.arrive(rank, self._clock())
+        self._settle(arrival.shed)
+        ticket = arrival.ticket
+        shed = arrival.shed.get(ticket.number)
+        if not arrival.started and shed is None:
+            shed = await self._wait(ticket, left_s)
+        if shed is not None:
+            yield self._none(ticket, shed)
+            return
+        began = self._clock()
+        waited_us = began - ticket.since_us
+        try:
+            yield Place(waited_us=waited_us) if not arrival.started else AT_ONCE
+        finally:
+            self._leave(ticket)
+            self._served_us += SMOOTHING * (self._clock() - began - self._served_us)
+
+    def figures(self) -> Figures:
+        """Return what is in use, who waits and who was sent away."""
+        return self._queue.figures(self._clock())
+
+    async def _wait(self, ticket: Ticket, left_s: float) -> Shed | None:
+        """Return None once `ticket` may start, else why it may not."""
+        future: asyncio.Future[Shed | None] = asyncio.get_running_loop().create_future()
+        self._futures[ticket.number] = future
+        patience_s = self._queue.patience_us(ticket, self._clock()) / 1_000_000
+        try:
+            # Unlike a timeout it leaves the future alone, so that no start is lost on the way.
+            await asyncio.wait([future], timeout=min(patience_s, left_s * WAIT_SHARE))
+        except BaseException:
+            self._queue.withdraw(ticket)
+            self._leave(ticket)  # it may have been started while its caller went away
+            raise
+        finally:
+            del self._futures[ticket.number]
+        if future.done():
+            return future.result()
+        self._queue.withdraw(ticket, Shed.WAITED)
+        return Shed.WAITED
+
+    def _leave(self, ticket: Ticket) -> None:
+        for started in self._queue.leave(ticket, self._clock()):
+            self._wake(started.number, None)
+
+    def _settle(self, shed: Mapping[int, Shed]) -> None:
+        for number, why in shed.items():
+            self._wake(number, why)
+
+    def _wake(self, number: int, shed: Shed | None) -> None:
+        future = self._futures.get(number)
+        if future is not None and not future.done():
+            future.set_result(shed)
+
+    def _none(self, ticket: Ticket, shed: Shed) -> Place:
+        retry_after_s = admission.come_back_s(
+            self._queue.waiting, self._queue.settings.capacity, self._served_us
+        )
+        waited_us = self._clock() - ticket.since_us
+        return Place(waited_us=waited_us, shed=shed, retry_after_s=retry_after_s)
