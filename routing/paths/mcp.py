@@ -178,7 +178,7 @@ class MCPRouter:
         try:
             return await self._use(held, work, exchange)
         except PathError as error:
-            if not self._leave(held, error):
+            if not self._leave(held, error, answered=exchange.answered):
                 raise
         exchange.problem, exchange.answered = None, False
         return await self._use(self._current(), work, exchange)
@@ -194,17 +194,20 @@ class MCPRouter:
             failure = Failure.OUTCOME_UNKNOWN if exchange.acts else Failure.UNREACHABLE
             raise PathError(failure, "The client was closed.", sent=error.sent) from error
 
-    def _leave(self, held: Held, error: PathError) -> bool:
+    def _leave(self, held: Held, error: PathError, *, answered: bool) -> bool:
         """Leave `held` to the calls under way on it if it may be of no more use.
 
         Returns whether the call may go out once more: it met a session or an address of the past.
-        A server that is not understood may have learnt another protocol since the handshake.
+        A server that is not understood may have learnt another protocol since the handshake; one
+        that is ill (a status of 500 and more: not `answered`) has not, and keeps its client.
         """
         if self._closed:
             return False
         past = isinstance(error, SessionLost) or held.url != self._endpoint()
         old = time.monotonic() - held.since > RENEW_S
-        odd = error.failure in {Failure.PROTOCOL, Failure.PROVIDER, Failure.VALIDATION}
+        odd = error.failure in {Failure.PROTOCOL, Failure.VALIDATION} or (
+            answered and error.failure is Failure.PROVIDER
+        )
         if self._held is held and (past or (odd and old)):
             self._held = None
             self._old.add(held)

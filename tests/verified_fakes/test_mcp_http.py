@@ -138,3 +138,17 @@ async def test_proxies_of_the_environment_are_not_asked(
             monkeypatch.setenv(name.lower(), trap.url)
         assert (await client.call(call())).text == "well"
         assert trap.connections == 0
+
+
+async def test_a_server_that_is_ill_keeps_its_client(
+    client: MCPRouter, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Greeting it anew would only meet the same illness, and end every call that waits for it."""
+    monkeypatch.setattr("routing.paths.mcp.RENEW_S", 0.0)
+    await client.call(call())
+    server.behave = hostile.modern(hostile.saying(reply(503)))
+    for _ in range(3):
+        assert (await failed(client)).sent
+    server.behave = hostile.modern()
+    assert (await client.call(call())).text == "well"
+    assert len(server.of("server/discover")) == 1

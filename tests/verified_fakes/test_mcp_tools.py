@@ -229,7 +229,7 @@ async def test_a_known_list_stands_in_for_one_that_does_not_come_not_for_nonsens
 ) -> None:
     await client.call(call())
     monkeypatch.setattr("routing.paths.mcp.RENEW_S", 0.0)
-    server.behave = hostile.modern(hostile.saying(hostile.reply(500)))
+    server.behave = hostile.modern(hostile.saying(hostile.reply(418)))
     await failed(client)  # the next call greets the server anew
     server.behave = hostile.modern(tools_list=hostile.saying(answer))
     if called:
