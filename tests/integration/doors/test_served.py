@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import socket
-import time
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +14,7 @@ import httpx2
 import openai
 import pytest
 from botocore.config import Config
+from openai.types.chat import ChatCompletionChunk
 
 from tests.e2e import serving
 from tests.e2e.serving import Server
@@ -125,22 +126,63 @@ def test_our_own_door_in_events(server: Server, openai_client: openai.OpenAI) ->
     assert "\nevent: end\n" in given.text
 
 
-def test_the_journal_of_the_other_side_shows_that_a_caller_left(
+def _break(server: Server, kind: str, after: int) -> None:
+    """Let the stand-in of Bedrock send `after` events of each answer, then misbehave."""
+    fault = ("--kind", kind, "--after", str(after), "--environment", "development")
+    server.manage("upstream", "bedrock", "fault", *fault, "--reason", "a test")
+
+
+@contextmanager
+def _faulty(server: Server, kind: str, after: int) -> Iterator[None]:
+    _break(server, kind, after)
+    try:
+        yield
+    finally:
+        server.manage("upstream", "bedrock", "fault", "--clear", "--reason", "a test")
+
+
+def test_the_journal_of_the_other_side_shows_that_a_caller_left_in_the_middle(
     server: Server, openai_client: openai.OpenAI
 ) -> None:
     """The stand-in goes silent until its own caller is gone; only the end of ours ends that."""
-    fault = ("--kind", "hang", "--after", "2", "--seconds", "30", "--environment", "development")
-    server.manage("upstream", "bedrock", "fault", *fault, "--reason", "a test")
-    try:
-        before = len(_journal(server, "arrived"))
-        with _begun(server, openai_client.api_key):
-            waiting.until(lambda: len(_journal(server, "arrived")) > before)
-            assert len(_journal(server, "ended")) == before
-            left = time.monotonic()
-        waiting.until(lambda: len(_journal(server, "ended")) > before)
-        assert time.monotonic() - left <= 1.0
-    finally:
-        server.manage("upstream", "bedrock", "fault", "--clear", "--reason", "a test")
+    with _faulty(server, "hang", after=2):
+        before = len(_journal(server, "ended"))
+        chunks = iter(asked := _asked(openai_client))
+        assert [next(chunks).choices[0].delta.content == "" for _ in range(2)] == [True, False]
+        assert len(_journal(server, "ended")) == before
+        asked.close()
+        waiting.until(lambda: len(_journal(server, "ended")) > before, most_s=1.0)
+
+
+def test_what_breaks_off_in_the_middle_is_told_and_no_second_answer_follows(
+    server: Server, openai_client: openai.OpenAI
+) -> None:
+    before = len(_journal(server, "arrived"))
+    with _faulty(server, "cut", after=3), pytest.raises(openai.APIError) as broke:
+        pieces = [chunk.choices[0].delta.content for chunk in _asked(openai_client)]
+        raise AssertionError(f"{pieces} was taken for a whole answer")
+    assert broke.value.code == "truncated"
+    assert len(_journal(server, "arrived")) == before + 1
+
+
+def test_a_server_that_ends_tells_the_callers_of_its_streams(
+    server: Server, openai_client: openai.OpenAI
+) -> None:
+    """The last test of this server: it ends it."""
+    _break(server, "hang", after=2)
+    chunks = iter(_asked(openai_client))
+    next(chunks)
+    os.kill(server.process.pid, signal.SIGTERM)
+    with pytest.raises(openai.APIError) as told:
+        list(chunks)
+    assert told.value.code == "unavailable"
+    server.process.wait(timeout=serving.END_S)
+
+
+def _asked(client: openai.OpenAI) -> openai.Stream[ChatCompletionChunk]:
+    return client.chat.completions.create(
+        model="hybridops", messages=CHAT, stream=True, extra_headers=DIRECT
+    )
 
 
 def _journal(server: Server, event: str) -> list[dict[str, Any]]:
@@ -148,17 +190,3 @@ def _journal(server: Server, event: str) -> list[dict[str, Any]]:
     file = server.home / "run" / "journal" / "development-direct_bedrock.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     return [x for x in lines if x["event"] == event and x["kind"].startswith("converse")]
-
-
-@contextmanager
-def _begun(server: Server, secret: str) -> Iterator[None]:
-    """Hold a request of our own door under way for the block, then drop its connection."""
-    host, _, port = server.url.removeprefix("http://").partition(":")
-    body = json.dumps({"prompt": WORDS, "operation": "infrastructure", "stream": True})
-    head = (
-        f"POST /api/v1/route HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {len(body)}\r\n"
-        f"Authorization: Bearer {secret}\r\nContent-Type: application/json\r\n\r\n"
-    )
-    with socket.create_connection((host, int(port))) as line:
-        line.sendall((head + body).encode())
-        yield
