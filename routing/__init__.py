@@ -8,7 +8,8 @@ fleet        environments, processes, leases
 flags        Waffle's rows held neutral, the state per environment, the snapshot
 matrix       versions of the decision matrix, the one in force in memory
 compliance   personal data, residency, the gate before every path
-paths        one client each: DirectBedrockClient, MCPRouter; the keeper of the local stand-ins
+paths        one client each: DirectBedrockClient (bedrock; two transports beneath: bedrock_asyncio
+             over sign, pool, http, stream, and bedrock_boto3), MCPRouter; the stand-ins' keeper
 breakers     circuits of this process around core.circuit
 decisions    the decision stream: segment, group commit, shipper, verification
 health       what was measured, as stored and in memory

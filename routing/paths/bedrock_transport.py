@@ -23,6 +23,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import BaseHTTPResponse
 
 from routing.core.values import Failure
+from routing.paths import bedrock_words
 from routing.paths.base import PathError, words
 
 CONNECT_S = 1.0
@@ -239,14 +240,16 @@ def _lost(error: Exception, exchange: Exchange, *, begun: bool) -> PathError:
     if exchange.given_up:
         return PathError(Failure.TIMEOUT, "The call was given up.")
     if not exchange.asked:  # TLS was never agreed on
-        return PathError(Failure.UNREACHABLE, _said(error), sent=False)
+        return bedrock_words.unreachable(_said(error))
     if isinstance(error, http.ReadTimeoutError | TimeoutError):
         return PathError(Failure.TIMEOUT, "The answer did not come in time.")
     if begun:
         return PathError(Failure.TRUNCATED, f"The answer broke off: {_said(error)}")
     # urllib3 counts failed look-ups, refusals and slow connects as ConnectTimeoutError.
     unsent = http.ConnectTimeoutError | http.SSLError | http.LocationValueError
-    return PathError(Failure.UNREACHABLE, _said(error), sent=not isinstance(error, unsent))
+    if isinstance(error, unsent):
+        return bedrock_words.unreachable(_said(error))
+    return PathError(Failure.UNREACHABLE, _said(error))
 
 
 def _said(error: Exception) -> str:
