@@ -26,7 +26,7 @@ from routing.paths.bedrock_account import Account
 from routing.paths.bedrock_http import Connection
 from routing.paths.bedrock_patience import Patience
 from routing.paths.bedrock_pool import Pool
-from routing.paths.bedrock_sign import Keys, Pattern, Signer
+from routing.paths.bedrock_sign import Keys, Origin, Pattern, Signer
 from routing.paths.bedrock_slots import Slots
 from routing.paths.bedrock_stream import Event, Frames
 
@@ -58,11 +58,12 @@ class OnLoop:
         local: bool,
         endpoint: Callable[[], str | None],
         authorities: str,
+        proxy: Origin | None = None,
         clock: Callable[[], datetime] = get_current_datetime,
     ) -> None:
         self._account = Account(region=region, local=local, endpoint=endpoint, send=_catch)
         self._clock = clock
-        self._pool = Pool(authorities)
+        self._pool = Pool(authorities, proxy)
         self._slots = Slots(CONNECTIONS)
         self._threads = ThreadPoolExecutor(HELPERS, thread_name_prefix=f"bedrock-{name}")
         self._signer = Signer()
