@@ -9,7 +9,8 @@ flags        Waffle's rows held neutral, the state per environment, the snapshot
 matrix       versions of the decision matrix, its draft, overrides; those in force in memory
 compliance   personal data, residency, the gate before every path
 pins         the MCP server's tools as they were accepted, and as they were last seen
-paths        one client each: DirectBedrockClient, MCPRouter; the keeper of the local stand-ins
+paths        one client each: DirectBedrockClient (bedrock; two transports beneath: bedrock_asyncio
+             over sign, pool, http, stream, and bedrock_boto3), MCPRouter; the stand-ins' keeper
 breakers     circuits around core.circuit, shared between processes beside the calls
 admission    the line before execution: places, ranks, who is sent away
 cache        answers given before: in memory, in Redis, sealed

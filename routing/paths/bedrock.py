@@ -30,6 +30,7 @@ from routing.paths.bedrock_boto3 import OnThreads
 from routing.paths.bedrock_patience import Patience
 from routing.paths.bedrock_purse import Purse
 from routing.paths.bedrock_request import PLAIN, Manner, Manners
+from routing.paths.bedrock_sign import Origin
 from routing.paths.bedrock_stream import Event
 
 __all__ = ["DirectBedrockClient", "load_sdk"]
@@ -56,7 +57,8 @@ class DirectBedrockClient:
 
     `endpoint` returns the endpoint URL at every call, None for the region's own; only a `local`
     one may be http. `manners` are the settings per operation, `purse` pays for probes, and
-    `authorities` is a file of trusted certificates in place of botocore's.
+    `authorities` is a file of trusted certificates in place of botocore's; https goes through
+    `proxy` where one is given.
     """
 
     path = Path.DIRECT_BEDROCK
@@ -73,6 +75,7 @@ class DirectBedrockClient:
         manners: Manners | None = None,
         purse: Purse | None = None,
         authorities: str = "",
+        proxy: Origin | None = None,
         clock: Callable[[], datetime] = get_current_datetime,
     ) -> None:
         self.target = f"{region}/{model}"
@@ -86,6 +89,7 @@ class DirectBedrockClient:
             "local": local,
             "endpoint": endpoint,
             "authorities": authorities or str(get_cert_path(True)),
+            "proxy": proxy,
         }
         if transport is BedrockTransport.BOTO3:
             self._carrier: Carrier = OnThreads(**usual)

@@ -100,6 +100,22 @@ class Account:
                 self._client = (endpoint, self._make(endpoint))
             return self._client[1]
 
+    def rehearsing(self, keys: Keys | None) -> BedrockRuntimeClient:
+        """Return a client that signs with these very keys, so that what it signs can be compared.
+
+        The other one may renew its credentials between two looks at them.
+        """
+        endpoint = self.endpoint()
+        if keys is None:
+            return self.client()
+        fixed = {
+            "aws_access_key_id": keys.access_key,
+            "aws_secret_access_key": keys.secret_key,
+            "aws_session_token": keys.token or None,
+        }
+        with self._making:
+            return self._make(endpoint, **fixed)
+
     def keys(self) -> Keys | None:
         """Return the credentials as they are now, refreshed if it is time; None for a bearer."""
         if not self._local and os.environ.get(BEARER):
@@ -112,23 +128,28 @@ class Account:
             return _read(found)
 
     def renew(self) -> bool:
-        """Forget credentials that were refused, so that the next call finds new ones; once."""
+        """Forget credentials that were refused, so that the next call finds new ones; once.
+
+        It does not wait: where a thread looks at them right now, that is as good.
+        """
         now = time.monotonic()
-        with self._making:
-            if self._local or now < self._renewed_at + RENEW_S:
-                return False
-            self._renewed_at = now
-            self._session = self._client = None
-            return True
+        if self._local or now < self._renewed_at + RENEW_S:
+            return False
+        if not self._making.acquire(blocking=False):
+            return False
+        self._renewed_at = now
+        self._session = self._client = None
+        self._making.release()
+        return True
 
     def close(self) -> None:
         """Close boto3's client."""
         if self._client is not None:
             self._client[1].close()
 
-    def _make(self, endpoint: str | None) -> BedrockRuntimeClient:
+    def _make(self, endpoint: str | None, **keys: Any) -> BedrockRuntimeClient:
         client: BedrockRuntimeClient = self._in_session().client(
-            "bedrock-runtime", endpoint_url=endpoint, config=_config(local=self._local)
+            "bedrock-runtime", endpoint_url=endpoint, config=_config(local=self._local), **keys
         )
         sending: Any = lambda request, **_: self._send(request)  # noqa: E731 - the stubs know none
         client.meta.events.register("before-send.bedrock-runtime", sending)

@@ -23,9 +23,10 @@ from routing.core.values import Failure
 from routing.paths import bedrock_account, bedrock_sign, bedrock_stream, bedrock_words
 from routing.paths.base import PathError
 from routing.paths.bedrock_account import Account
-from routing.paths.bedrock_http import Connection, Pool
+from routing.paths.bedrock_http import Connection
 from routing.paths.bedrock_patience import Patience
-from routing.paths.bedrock_sign import Keys, Pattern, Signer
+from routing.paths.bedrock_pool import Pool
+from routing.paths.bedrock_sign import Keys, Origin, Pattern, Signer
 from routing.paths.bedrock_slots import Slots
 from routing.paths.bedrock_stream import Event, Frames
 
@@ -57,11 +58,12 @@ class OnLoop:
         local: bool,
         endpoint: Callable[[], str | None],
         authorities: str,
+        proxy: Origin | None = None,
         clock: Callable[[], datetime] = get_current_datetime,
     ) -> None:
         self._account = Account(region=region, local=local, endpoint=endpoint, send=_catch)
         self._clock = clock
-        self._pool = Pool(authorities)
+        self._pool = Pool(authorities, proxy)
         self._slots = Slots(CONNECTIONS)
         self._threads = ThreadPoolExecutor(HELPERS, thread_name_prefix=f"bedrock-{name}")
         self._signer = Signer()
@@ -83,7 +85,8 @@ class OnLoop:
         self, verb: str, document: Mapping[str, Any], patience: Patience
     ) -> Mapping[str, Any]:
         """Return the whole JSON answer to `verb`, such as `converse`; raises PathError."""
-        async with _Exchange(self, patience) as exchange:
+        slots = self._slots if verb == "converse" else None  # else a probe's: it never waits
+        async with _Exchange(self, patience, slots) as exchange:
             await exchange.ask(verb, document)
             return await exchange.whole()
 
@@ -91,7 +94,7 @@ class OnLoop:
         self, document: Mapping[str, Any], patience: Patience
     ) -> AsyncGenerator[Event]:
         """Yield the events of ConverseStream as they come; raises PathError."""
-        async with _Exchange(self, patience) as exchange:
+        async with _Exchange(self, patience, self._slots) as exchange:
             await exchange.ask("converse_stream", document)
             frames, size = Frames(), 0
             while data := await exchange.part():
@@ -125,6 +128,8 @@ class OnLoop:
         self, verb: str, document: Mapping[str, Any], patience: Patience
     ) -> tuple[Pattern, Connection]:
         """Return the connection over which the request to `verb` has just left."""
+        if self._closed:
+            raise PathError(Failure.UNREACHABLE, "The client is closed.", sent=False)
         pattern = await self._pattern(verb, str(document["modelId"]), patience)
         keys = await self._fresh_keys(patience) if not pattern.bearer else None
         said = {name: value for name, value in document.items() if name != "modelId"}
@@ -135,17 +140,9 @@ class OnLoop:
         patience.asked()
         return pattern, connection
 
-    async def enter(self, patience: Patience) -> None:
-        """Take a place for one exchange."""
-        if self._closed:
-            raise PathError(Failure.UNREACHABLE, "The client is closed.", sent=False)
-        await self._slots.take(patience.left_s())
-
-    def leave(self, used: tuple[Pattern, Connection] | None) -> None:
-        """Give place and connection back; one in the middle of an answer is closed."""
-        self._slots.free()
-        if used is not None:
-            self._pool.give_back(used[0].origin, used[1])
+    def give_back(self, pattern: Pattern, connection: Connection) -> None:
+        """Keep the connection; one in the middle of an answer is closed."""
+        self._pool.give_back(pattern.origin, connection)
 
     def refused(self, error: Exception) -> PathError:
         """Return what an error of the service is; look for new credentials if it says so."""
@@ -164,7 +161,8 @@ class OnLoop:
 
     def _learn(self, verb: str, model: str) -> Pattern:
         """Have boto3 make the request that `verb` needs, and keep its pattern."""
-        client, keys = self._account.client(), self._account.keys()
+        keys = self._account.keys()
+        client = self._account.rehearsing(keys)
         said: dict[str, Any] = {"messages": [{"role": "user", "content": [{"text": "x"}]}]}
         asked = {"input": {"converse": said}} if verb == "count_tokens" else said
         try:
@@ -221,24 +219,27 @@ class OnLoop:
 class _Exchange:
     """One request and its answer; leaving it early closes the connection beneath."""
 
-    __slots__ = ("_carrier", "_patience", "_used", "_verb")
+    __slots__ = ("_carrier", "_patience", "_slots", "_used")
 
-    def __init__(self, carrier: OnLoop, patience: Patience) -> None:
+    def __init__(self, carrier: OnLoop, patience: Patience, slots: Slots | None) -> None:
         self._carrier = carrier
+        self._slots = slots
         self._patience = patience
         self._used: tuple[Pattern, Connection] | None = None
-        self._verb = ""
 
     async def __aenter__(self) -> _Exchange:
-        await self._carrier.enter(self._patience)
+        if self._slots is not None:
+            await self._slots.take(self._patience.left_s())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._carrier.leave(self._used)
+        if self._slots is not None:
+            self._slots.free()
+        if self._used is not None:
+            self._carrier.give_back(*self._used)
 
     async def ask(self, verb: str, document: Mapping[str, Any]) -> None:
         """Send the request; raises PathError for an answer that is an error."""
-        self._verb = verb
         self._used = await self._carrier.open(verb, document, self._patience)
         connection = self._used[1]
         status = await connection.head(self._patience)

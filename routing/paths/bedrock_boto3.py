@@ -17,10 +17,11 @@ from typing import Any
 from botocore.awsrequest import AWSResponse
 
 from routing.core.values import Failure
-from routing.paths import bedrock_account, bedrock_words
+from routing.paths import bedrock_account, bedrock_sign, bedrock_words
 from routing.paths.base import PathError
 from routing.paths.bedrock_account import Account
 from routing.paths.bedrock_patience import Patience
+from routing.paths.bedrock_sign import Origin
 from routing.paths.bedrock_slots import Slots
 from routing.paths.bedrock_stream import Event
 from routing.paths.bedrock_transport import MOST_BYTES, Exchange, Lines
@@ -45,9 +46,12 @@ class OnThreads:
         local: bool,
         endpoint: Callable[[], str | None],
         authorities: str,
+        proxy: Origin | None = None,
     ) -> None:
         self._account = Account(region=region, local=local, endpoint=endpoint, send=self._send)
-        self._lines = Lines(most=THREADS, authorities=authorities)
+        self._lines = Lines(
+            most=THREADS, authorities=authorities, proxy=bedrock_sign.url(proxy) if proxy else ""
+        )
         self._threads = ThreadPoolExecutor(
             THREADS + PROBE_THREADS, thread_name_prefix=f"bedrock-{name}"
         )

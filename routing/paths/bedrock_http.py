@@ -1,37 +1,25 @@
-"""HTTP/1.1 on the loop: kept connections, checked certificates, one exchange at a time on each.
+"""One HTTP/1.1 connection on the loop, one exchange at a time; llhttp reads the answers.
 
-llhttp reads the answers (httptools). A connection whose exchange did not end whole is closed, not
-reused: who leaves an exchange ends it on the wire. No environment variable leads anywhere else.
+A connection whose exchange did not end whole is closed, not reused: who leaves an exchange ends
+it on the wire.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import select
-import socket
-import ssl
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import cast
 
 import httptools
 
 from routing.core.values import Failure
 from routing.paths.base import PathError, words
 from routing.paths.bedrock_patience import Patience
-from routing.paths.bedrock_sign import Origin
 
-CONNECT_S = 1.0
 MOST_HEAD = 65_536
 MOST_HEADERS = 100
 MOST_UNREAD = 1024 * 1024
-IDLE_S = 45.0  # longer than that, and the other side may be about to close it
-ADDRESSES = 4
-RESOLVERS = 2
-PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 class Connection(asyncio.Protocol):
@@ -222,107 +210,6 @@ class Connection(asyncio.Protocol):
         self._reusable = (
             not self._surplus and self._parser.should_keep_alive() and self.status != 101
         )
-
-
-class Pool:
-    """The connections of one client; `authorities` is the file of trusted certificates."""
-
-    def __init__(self, authorities: str) -> None:
-        self._authorities = authorities
-        self._tls: ssl.SSLContext | None = None
-        self._idle: dict[Origin, list[tuple[float, Connection]]] = {}
-        self._all: set[Connection] = set()
-        self._closed = False
-        self.resolving = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="bedrock-names")
-
-    def prepare(self) -> None:
-        """Read the authorities (some 10 ms), so that no call waits for it."""
-        if self._tls is None:
-            context = ssl.create_default_context(cafile=self._authorities)
-            context.set_alpn_protocols(["http/1.1"])
-            self._tls = context
-
-    async def take(self, origin: Origin, patience: Patience) -> Connection:
-        """Return a connection to `origin`, kept or new; raises PathError, nothing was sent."""
-        idle = self._idle.get(origin)
-        while idle:
-            since, kept = idle.pop()
-            if time.monotonic() - since < IDLE_S and not kept.stale():
-                return kept
-            self.drop(kept)
-        return await self._connect(origin, min(CONNECT_S, patience.left_s()))
-
-    def give_back(self, origin: Origin, connection: Connection) -> None:
-        """Keep the connection for the next exchange, or drop it where that cannot be."""
-        if not self._closed and connection.done():
-            self._idle.setdefault(origin, []).append((time.monotonic(), connection))
-        else:
-            self.drop(connection)
-
-    def drop(self, connection: Connection) -> None:
-        """Close the connection, also in the middle of an exchange."""
-        connection.close()
-        self._all.discard(connection)
-
-    def close(self) -> None:
-        """End every exchange and all connections."""
-        self._closed = True
-        why = PathError(Failure.UNREACHABLE, "The client was closed.")
-        for connection in self._all:
-            connection.close(why)
-        self._all.clear()
-        self._idle.clear()
-
-    async def _connect(self, origin: Origin, within_s: float) -> Connection:
-        ends = time.monotonic() + within_s
-        problem: Exception = TimeoutError("no connection in time")
-        try:
-            async with asyncio.timeout(within_s):
-                if origin.tls and self._tls is None:
-                    await asyncio.to_thread(self.prepare)
-                found = await self._addresses(origin)
-            for position, address in enumerate(found):
-                share_s = (ends - time.monotonic()) / (len(found) - position)
-                try:
-                    async with asyncio.timeout(share_s):
-                        return await self._open(origin, address)
-                except (OSError, ssl.CertificateError) as error:
-                    problem = error
-        except OSError as error:
-            problem = error
-        raise self._cannot(origin, problem) from problem
-
-    async def _addresses(self, origin: Origin) -> Sequence[str]:
-        """Return the addresses of a name; look-ups have threads of their own, for they hang."""
-        for family in (socket.AF_INET, socket.AF_INET6):
-            with contextlib.suppress(OSError):
-                socket.inet_pton(family, origin.host)
-                return (origin.host,)
-        loop = asyncio.get_running_loop()
-        ask = (origin.host, origin.port, 0, socket.SOCK_STREAM)
-        found: list[Any] = await loop.run_in_executor(self.resolving, socket.getaddrinfo, *ask)
-        return list(dict.fromkeys(str(one[4][0]) for one in found))[:ADDRESSES]
-
-    async def _open(self, origin: Origin, address: str) -> Connection:
-        _, connection = await asyncio.get_running_loop().create_connection(
-            Connection,
-            address,
-            origin.port,
-            ssl=self._tls if origin.tls else None,
-            server_hostname=origin.host if origin.tls else None,
-        )
-        if self._closed:
-            connection.close()
-            raise PathError(Failure.UNREACHABLE, "The client was closed.", sent=False)
-        self._all.add(connection)
-        return connection
-
-    def _cannot(self, origin: Origin, problem: Exception) -> PathError:
-        named = next((name for name in PROXIES if os.environ.get(name)), "")
-        hint = f" ({named} is set and not used: no proxy is configured here.)" if named else ""
-        said = words(problem) or type(problem).__name__
-        detail = f"{origin.host}:{origin.port} cannot be reached: {said}{hint}"
-        return PathError(Failure.UNREACHABLE, detail, sent=False)
 
 
 def _gone(text: str) -> PathError:

@@ -11,12 +11,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from routing.core.errors import Invalid, UnknownWord
 from routing.core.values import Failure, Operation, parse
 from routing.paths.base import Call, PathError
 
 OPERATIONS = "bedrock.operations"
+PROXY = "bedrock.proxy"
 MOST_TOKENS = 1_000_000
 MOST_STOPS = 4
 LONGEST_MODEL = 2048  # the service model's own limit of a model id
@@ -50,6 +52,24 @@ def manners(thresholds: Mapping[str, Any]) -> Manners:
         return {parse(Operation, str(name)): _manner(name, row) for name, row in said.items()}
     except UnknownWord as error:
         raise Invalid(f"{OPERATIONS}: {error.message}") from None
+
+
+def proxy(thresholds: Mapping[str, Any]) -> tuple[str, int] | None:
+    """Return host and port of the proxy that `thresholds` name; raises Invalid for nonsense."""
+    said = thresholds.get(PROXY)
+    if said is None:
+        return None
+    problem = Invalid(f"{PROXY} is {said!r:.60}; write http://host:port, without a password.")
+    if not isinstance(said, str):
+        raise problem
+    try:
+        parts = urlsplit(said.rstrip("/"))
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise problem from None
+    if parts.geturl() != f"http://{parts.netloc}" or "@" in parts.netloc or not host or not port:
+        raise problem
+    return host, port
 
 
 def models(default: str, manners: Manners) -> tuple[str, ...]:

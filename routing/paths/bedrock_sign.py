@@ -116,6 +116,12 @@ class Signer:
         return self._stamp
 
 
+def url(origin: Origin) -> str:
+    """Return `origin` as a URL."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    return f"http{'s' * origin.tls}://{host}:{origin.port}"
+
+
 def learn(url: str, headers: Mapping[str, str], body: bytes, keys: Keys | None) -> Pattern:
     """Return the pattern of the request that boto3 made to `url`.
 

@@ -23,6 +23,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import BaseHTTPResponse
 
 from routing.core.values import Failure
+from routing.paths import bedrock_words
 from routing.paths.base import PathError, words
 
 CONNECT_S = 1.0
@@ -172,17 +173,24 @@ class Body:
 
 
 class Lines:
-    """The connections of one client; `authorities` is the file of trusted certificates."""
+    """The connections of one client; `authorities` is the file of trusted certificates.
 
-    def __init__(self, *, most: int, authorities: str) -> None:
-        self._manager = urllib3.PoolManager(
-            num_pools=4,
-            maxsize=most,
-            block=False,
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=authorities,
-        )
-        self._manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+    `proxy` is the URL of one that https goes through, empty for none.
+    """
+
+    def __init__(self, *, most: int, authorities: str, proxy: str = "") -> None:
+        usual: dict[str, Any] = {
+            "num_pools": 4,
+            "maxsize": most,
+            "block": False,
+            "cert_reqs": "CERT_REQUIRED",
+            "ca_certs": authorities,
+        }
+        direct = urllib3.PoolManager(**usual)
+        secure = urllib3.ProxyManager(proxy, **usual) if proxy else direct
+        self._managers = {"http": direct, "https": secure}
+        for manager in (direct, secure):
+            manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
     @contextlib.contextmanager
     def under(self, exchange: Exchange) -> Iterator[None]:
@@ -207,16 +215,20 @@ class Lines:
         timeout = urllib3.Timeout(connect=min(CONNECT_S, left), read=left)
         try:
             # The target is sent as it was signed: every slash of a model id is encoded.
-            response = self._manager.connection_from_url(url).urlopen(
-                method,
-                "/" + url.split("://", 1)[1].partition("/")[2],
-                body=body,
-                headers=dict(headers),
-                timeout=timeout,
-                retries=False,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
+            response = (
+                self._managers[url.partition(":")[0]]
+                .connection_from_url(url)
+                .urlopen(
+                    method,
+                    "/" + url.split("://", 1)[1].partition("/")[2],
+                    body=body,
+                    headers=dict(headers),
+                    timeout=timeout,
+                    retries=False,
+                    redirect=False,
+                    preload_content=False,
+                    decode_content=False,
+                )
             )
         except (http.HTTPError, OSError) as error:
             raise _lost(error, exchange, begun=False) from error
@@ -232,21 +244,24 @@ class Lines:
 
     def close(self) -> None:
         """Close the connections that no call uses."""
-        self._manager.clear()
+        for manager in self._managers.values():
+            manager.clear()
 
 
 def _lost(error: Exception, exchange: Exchange, *, begun: bool) -> PathError:
     if exchange.given_up:
         return PathError(Failure.TIMEOUT, "The call was given up.")
     if not exchange.asked:  # TLS was never agreed on
-        return PathError(Failure.UNREACHABLE, _said(error), sent=False)
+        return bedrock_words.unreachable(_said(error))
     if isinstance(error, http.ReadTimeoutError | TimeoutError):
         return PathError(Failure.TIMEOUT, "The answer did not come in time.")
     if begun:
         return PathError(Failure.TRUNCATED, f"The answer broke off: {_said(error)}")
     # urllib3 counts failed look-ups, refusals and slow connects as ConnectTimeoutError.
     unsent = http.ConnectTimeoutError | http.SSLError | http.LocationValueError
-    return PathError(Failure.UNREACHABLE, _said(error), sent=not isinstance(error, unsent))
+    if isinstance(error, unsent):
+        return bedrock_words.unreachable(_said(error))
+    return PathError(Failure.UNREACHABLE, _said(error))
 
 
 def _said(error: Exception) -> str:

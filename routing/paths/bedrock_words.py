@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +59,7 @@ _STALE = frozenset(
         "UnrecognizedClientException",
     }
 )
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 # A status without a code that is known: something between us and the service answered.
 _BY_STATUS: Mapping[int, Failure] = {
     400: Failure.VALIDATION,
@@ -112,6 +114,13 @@ def stale(error: Exception) -> bool:
     """Tell whether `error` says that other credentials may have taken the place of ours."""
     said: Mapping[str, Any] = getattr(error, "response", None) or {}
     return str(said.get("Error", {}).get("Code")) in _STALE
+
+
+def unreachable(detail: str) -> PathError:
+    """Return the failure of a call that found nobody; a proxy of the environment is named."""
+    named = next((name for name in _PROXIES if os.environ.get(name)), "")
+    hint = f" ({named} is set and not used.)" if named else ""
+    return PathError(Failure.UNREACHABLE, words(detail) + hint, sent=False)
 
 
 def in_stream(code: str, message: str) -> PathError:

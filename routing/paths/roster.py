@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 GRACE_S = 60.0
 # What the thresholds of an environment may say about its Bedrock client.
-BEDROCK_KEYS = ("bedrock.operations", "bedrock.prices", "probe.paid_usd_per_day")
+BEDROCK_KEYS = (
+    "bedrock.operations",
+    "bedrock.prices",
+    "bedrock.proxy",
+    "probe.paid_usd_per_day",
+)
 # Settings of an environment: how many calls its MCP server gets at a time, how many may wait.
 AT_ONCE, LINE = "mcp.at_once", "mcp.line"
 MOST = 1024
@@ -96,10 +101,12 @@ class Roster:
             return None
         from routing.paths import bedrock_request
         from routing.paths.bedrock import DirectBedrockClient
+        from routing.paths.bedrock_sign import Origin
 
         self._problems.pop((row.name, Path.DIRECT_BEDROCK), None)
         try:
             manners = bedrock_request.manners(row.thresholds)
+            proxy = bedrock_request.proxy(row.thresholds)
         except Invalid as error:
             self._complain(row.name, f"{error.message} Until then the path is not configured.")
             return None
@@ -113,6 +120,7 @@ class Roster:
             transport=self._bedrock_transport,
             manners=manners,
             purse=self._purse(row),
+            proxy=Origin(host=proxy[0], port=proxy[1], tls=False) if proxy else None,
         )
 
     def _purse(self, row: EnvironmentRow) -> Purse | None:

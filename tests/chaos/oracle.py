@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 DIRECT, MCP = "direct_bedrock", "mcp"
-CALLS = {DIRECT: "converse", MCP: "tools/call"}
+CALLS = {DIRECT: "converse_stream", MCP: "tools/call"}
 PRIMARY = {
     "emergency": DIRECT,
     "infrastructure": DIRECT,

@@ -14,7 +14,7 @@ from tests.house import documents, tree
 from tests.house.contract import CONTRACT, SILENT
 
 PLACE = re.compile(r"`([\w/]+\.py):([\w.]+)`")
-READ = re.compile(r"(?:environ(?:\.get)?[\[(]|read_switch\()\s*\"([A-Z][A-Z_]+)\"")
+READ = re.compile(r"(?:environ(?:\.get)?[\[(]|read_(?:switch|choice)\()\s*\"([A-Z][A-Z_]+)\"")
 ROW = re.compile(r"^\| `([A-Z][A-Z_]+)` \|", re.MULTILINE)
 BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`manage\.py ([a-z_]+)([^`\n]*)`")

@@ -41,7 +41,7 @@ END = event("metadata", {"usage": {"inputTokens": 1, "outputTokens": 2}})
 
 async def outcome(client: DirectBedrockClient, timeout_s: float = 5.0) -> Outcome:
     try:
-        answer = await client.call(call(timeout_s=timeout_s))
+        answer = await client.call(call(timeout_s=timeout_s, first_s=timeout_s))
     except PathError as error:
         return error.failure, error.sent, error.retry_after_s
     return answer.text, answer.stop_reason, answer.usage

@@ -105,6 +105,20 @@ async def test_no_environment_variable_leads_a_call_elsewhere(
         assert trap.connections == 0
 
 
+async def test_a_proxy_that_is_not_used_is_named(
+    transport: BedrockTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing leads out but a proxy, an operator must not have to guess."""
+    async with hostile.serving(hostile.saying(reply(200, GOOD))) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        client = connect(lambda: "http://127.0.0.1:9", transport)
+        problem = await failed(client)
+        assert (problem.failure, problem.sent) == (Failure.UNREACHABLE, False)
+        assert "HTTPS_PROXY is set and not used" in problem.detail
+        assert proxy.connections == 0
+        await client.close()
+
+
 def mislead(monkeypatch: pytest.MonkeyPatch, folder: Path, url: str) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, url)

@@ -11,6 +11,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from hybridops import settings
+from routing.core.settings import BedrockTransport
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -39,6 +40,7 @@ def test_a_database_url_may_leave_the_port_out(tmp_path: Path) -> None:
     [
         ("HYBRIDOPS_PORT", "abc", "set it to a number from 1 to 65535"),
         ("HYBRIDOPS_HOME", "/proc/nowhere", "a folder that you may write to"),
+        ("HYBRIDOPS_BEDROCK_TRANSPORT", "aiohttp", "set it to asyncio or boto3"),
     ],
 )
 def test_a_command_says_in_one_line_what_the_environment_says_wrongly(
@@ -56,3 +58,9 @@ def test_a_command_says_in_one_line_what_the_environment_says_wrongly(
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert mend in line
+
+
+def test_the_transports_are_those_that_the_product_has() -> None:
+    assert set(settings.BEDROCK_TRANSPORTS) == set(BedrockTransport)
+    read = settings.read_choice("HYBRIDOPS_NOT_SET", settings.BEDROCK_TRANSPORTS, default="boto3")
+    assert read == "boto3"
