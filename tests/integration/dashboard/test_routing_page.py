@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -27,10 +26,9 @@ DIRECT = Path.DIRECT_BEDROCK
 
 
 @pytest.fixture(autouse=True)
-def _memory() -> Iterator[None]:
-    """The matrix in memory outlives a test's database, so it is read anew around each."""
-    yield
-    queries._current = queries.Snapshot()
+def _memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests left in memory, and what these leave, outlives no test."""
+    monkeypatch.setattr(queries, "_current", queries.Snapshot())
 
 
 def shown(client: Client, path: str = PAGE) -> str:
