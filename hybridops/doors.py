@@ -56,6 +56,7 @@ def _sources() -> Sources | None:
         breakers=engine.board.views,
         health=lambda environment: _health(engine, environment),
         support=engine.support,
+        compliance=engine.compliance,
     )
 
 

@@ -19,8 +19,11 @@ from routing import loops, stream, synthetic
 from routing.access import signin, tokens
 from routing.audit import ledger
 from routing.breakers.board import Board, Key
-from routing.compliance import gate, residency
+from routing.compliance import policy
+from routing.compliance import queries as policies
+from routing.compliance.borders import Borders
 from routing.compliance.residency import Residence
+from routing.compliance.tally import Tally
 from routing.core.decision import State
 from routing.core.errors import Unavailable
 from routing.core.settings import Settings
@@ -39,7 +42,7 @@ from routing.monitor import HybridHealthMonitor, Watch
 from routing.paths.base import Call, Message
 from routing.paths.keeper import Keeper
 from routing.paths.roster import Roster
-from routing.router import IntelligentRouter
+from routing.router import IntelligentRouter, Routed
 from routing.support import mode as support
 from routing.support.queries import Status
 
@@ -77,8 +80,10 @@ class Engine:
         self._told = asyncio.Event()
         self._seen = asyncio.Event()  # our row says that we serve
         self._support: Mapping[EnvironmentName, Mapping[str, Any]] = {}
+        self.tally = Tally()
         self.board = Board()
         self.roster = Roster(home)
+        self.borders = Borders(row=self.roster.row, client=self.roster.client)
         self.keeper = Keeper(home) if settings.embedded else None
         self.log = DecisionLog(home / "segments", process=self.name, boot=self.boot)
         self.shipper = Shipper(
@@ -92,6 +97,7 @@ class Engine:
         )
         self.monitor = HybridHealthMonitor(
             client=self.roster.client,
+            breach=self.borders.breach,
             flags=lambda environment: flags.current().evaluate(environment, ""),
             board=self.board,
             clock=clock,
@@ -99,12 +105,12 @@ class Engine:
         )
         self.router = IntelligentRouter(
             situation=situation,
-            client=self.roster.client,
+            client=self.borders.client,
             board=self.board,
             log=self.log,
             clock=clock,
-            policy=gate.Policy(),
-            listeners=(self.monitor.take,),
+            policy=policies.Live(),
+            listeners=(self.monitor.take, self._count),
         )
 
     @property
@@ -124,20 +130,24 @@ class Engine:
 
     def residence(self, environment: EnvironmentName, path: Path) -> Residence:
         """Judge where the actual client of `path` would send data."""
-        row = self.roster.row(environment)
-        if row is None:
-            return Residence(allowed=False, sentence="The environment has no settings.")
-        bedrock = path is Path.DIRECT_BEDROCK
-        return residency.judge(
-            residency=row.residency,
-            path=path,
-            target=row.bedrock_target if bedrock else row.mcp_target,
-            region=row.bedrock_region if bedrock else "",
-            model=row.bedrock_model if bedrock else "",
-            declared_region=str(
-                row.thresholds.get("bedrock.endpoint_region" if bedrock else "mcp.region", "")
-            ),
-        )
+        return self.borders.residence(environment, path)
+
+    def compliance(self, environment: EnvironmentName) -> Mapping[str, Any]:
+        """Return the policy that this process obeys, and what came of it since the start."""
+        inforce = policies.current().of(environment)
+        return {
+            "version": inforce.version,
+            **policy.encode(inforce),
+            "refused": self.tally.refused(environment),
+            "found": self.tally.found(environment),
+        }
+
+    def _count(self, routed: Routed, _now: datetime) -> None:
+        self.tally.count(routed.caller.environment, routed.broken, routed.pii)
+
+    def _adopt(self, rows: Sequence[EnvironmentRow]) -> None:
+        self.roster.adopt(rows)
+        self.borders.tell(row.name for row in rows)
 
     def support(self, environment: EnvironmentName) -> Mapping[str, Any] | None:
         """Return the support mode of `environment` as last read, None before the first look."""
@@ -153,7 +163,7 @@ class Engine:
         await importing
         async with loops.hand("start") as hand:
             await hand.do(self._refresh)
-            self.roster.adopt(await hand.do(queries.environments))
+            self._adopt(await hand.do(queries.environments))
         await asyncio.to_thread(self.log.open, self.clock())
 
     async def close(self) -> None:
@@ -221,9 +231,12 @@ class Engine:
 
     def _ask(self, environment: EnvironmentName, path: Path, prompt: str, nonce: str) -> str:
         """Ask `path` past the router, for a runner on its own thread; return what it answered."""
-        client = self.roster.client(environment, path)
+        client = self.borders.client(environment, path)
         if client is None:
-            raise Unavailable(f"{path} is not configured in {environment}; set its address first.")
+            raise Unavailable(
+                self.borders.breach(environment, path)
+                or f"{path} is not configured in {environment}; set its address first."
+            )
         call = Call(
             environment=environment,
             operation=Operation.STANDARD,
@@ -260,7 +273,7 @@ class Engine:
                     if rows is None:
                         latest = None  # what was not read now is read in the next round
                     else:
-                        self.roster.adopt(rows)
+                        self._adopt(rows)
                 seen = latest
 
     async def _look_again(self) -> None:
@@ -279,6 +292,7 @@ class Engine:
         flags.refresh_if_changed()
         tokens.refresh_if_changed()
         matrices.refresh_if_changed()
+        policies.refresh_if_changed()
         support.reconcile(self.clock())
         self._support = self._look_at_support()
         return queries.environments()

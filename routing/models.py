@@ -2,6 +2,7 @@
 
 from routing.access.models import RoleGrant, SignInDelay, Token, TokenSet, User
 from routing.audit.models import DenialCount, Entry, Stream
+from routing.compliance.models import CompliancePolicy
 from routing.decisions.models import Decision
 from routing.deployments.ledger_models import Operation, Release, Step
 from routing.deployments.models import (
@@ -18,6 +19,7 @@ from routing.support.models import AuditRun, Finding, SupportSession
 
 __all__ = [
     "AuditRun",
+    "CompliancePolicy",
     "Decision",
     "DenialCount",
     "Deployment",

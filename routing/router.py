@@ -17,6 +17,7 @@ from datetime import datetime
 from routing.attempts import Ask, Attempts, Run
 from routing.breakers.board import Board
 from routing.compliance import gate
+from routing.compliance.policy import Broken
 from routing.core import telling
 from routing.core.decision import (
     Attempt,
@@ -46,7 +47,7 @@ class Routed:
     """What became of an ask; `answer` is None when none was given, `status` is HTTP's.
 
     `code` and `advice` are the words for a caller without an answer, `seq` the record's number,
-    None when an emergency went on without one.
+    None when an emergency went on without one; `broken` is the compliance rule that refused it.
     """
 
     decision_id: str
@@ -63,6 +64,7 @@ class Routed:
     advice: str = ""
     retry_after_s: int | None = None
     seq: int | None = None
+    broken: Broken | None = None
 
 
 class IntelligentRouter:
@@ -76,7 +78,7 @@ class IntelligentRouter:
         board: Board,
         log: DecisionLog,
         clock: Callable[[], datetime],
-        policy: gate.Policy,
+        policy: gate.InForce,
         listeners: Sequence[Callable[[Routed, datetime], None]] = (),
     ) -> None:
         self._situation = situation
@@ -88,7 +90,8 @@ class IntelligentRouter:
 
     def explain(self, ask: Ask) -> tuple[Decision, State]:
         """Return what `route` would promise for `ask` now; no call is made, nothing is booked."""
-        verdict, state = self._check(ask), self._state(ask)
+        verdict = self._check(ask)
+        state = gate.within(verdict, self._state(ask))
         return decide(_request(ask, state, verdict.refusal, self._clock()), state), state
 
     async def route(self, ask: Ask) -> Routed:
@@ -115,7 +118,7 @@ class IntelligentRouter:
             verdict = await asyncio.to_thread(self._check, ask)
         else:
             verdict = self._check(ask)
-        state = self._state(ask)
+        state = gate.within(verdict, self._state(ask))
         now = self._clock()
         request = _request(ask, state, verdict.refusal, now)
         decision = decide(request, state)
@@ -161,7 +164,12 @@ class IntelligentRouter:
             conclusion=routed.conclusion,
             attempts=run.attempts,
             prompt=record.prompt(
-                sent=run.verdict.texts, asked=run.ask.texts, pii=run.verdict.classes
+                masked=run.verdict.masked, asked=run.ask.texts, pii=run.verdict.classes
+            ),
+            judged=record.Judged(
+                policy=run.verdict.policy,
+                pii=str(run.verdict.treatment),
+                broken=str(routed.broken or ""),
             ),
             end=record.End(
                 status=routed.status,
@@ -203,13 +211,14 @@ class IntelligentRouter:
             code=told.code,
             advice=told.advice,
             retry_after_s=told.retry_after_s,
+            broken=gate.broken(run.verdict, run.decision),
         )
 
     def _tell(self, run: Run, reason: Reason) -> Told:
         return telling.tell(
             reason=reason,
             failure=run.failure,
-            refusal=run.verdict.refusal,
+            refusal=gate.sentence(run.verdict, run.decision),
             said_s=run.said_s,
             wait_s=self._attempts.wait_s(run),
         )

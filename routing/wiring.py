@@ -15,6 +15,7 @@ from routing.access import people, tokens
 from routing.access.tokens import TokenFacts
 from routing.audit import guards
 from routing.changes import first_run as ground
+from routing.compliance import queries as compliance
 from routing.core import matrix, vocabulary
 from routing.core.decision import PathFacts, State
 from routing.core.errors import Broken
@@ -83,12 +84,16 @@ def refresh() -> None:
     flags.refresh()
     tokens.load()
     matrices.refresh()
+    compliance.refresh()
 
 
 def versions() -> dict[str, int]:
     """Return what this process runs: each snapshot's version by name."""
     seen = {f"flags:{e}": state.version for e, state in flags.current().environments.items()}
     seen |= {f"matrix:{e}": matrices.current().of(e).version for e in conf.current().environments}
+    seen |= {
+        f"compliance:{e}": compliance.current().of(e).version for e in conf.current().environments
+    }
     return seen | {"tokens": tokens.current().version}
 
 

@@ -32,6 +32,10 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     Action.FLAG_CREATE: ("laid the flags of", "tried to lay the flags of"),
     Action.FLAG_CHANGE: ("changed", "tried to change"),
     Action.MATRIX_CHANGE: ("changed the matrix of", "tried to change the matrix of"),
+    Action.COMPLIANCE_CHANGE: (
+        "changed the compliance policy of",
+        "tried to change the compliance policy of",
+    ),
     Action.DENIALS_SUPPRESSED: ("was refused too often to book each time",) * 2,
     Action.ROUTE_ASK: ("asked to route", "tried to route"),
     Action.REPORT_READ: ("read the report of", "tried to read the report of"),

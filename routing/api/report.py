@@ -20,7 +20,8 @@ class Sources:
     """Where the facts of this process come from; each is asked anew, none may touch a database.
 
     `write` books a record in the decision stream `stream` and returns its number. `health` gives
-    the rows as this process knows them, `support` the support mode, None while there is none.
+    the rows as this process knows them, `support` the support mode, None while there is none,
+    `compliance` the policy in force and what it refused since the start of this process.
     """
 
     process: str
@@ -33,6 +34,7 @@ class Sources:
     breakers: Callable[[], Sequence[View]]
     health: Callable[[EnvironmentName], Sequence[Mapping[str, Any]]]
     support: Callable[[EnvironmentName], Mapping[str, Any] | None]
+    compliance: Callable[[EnvironmentName], Mapping[str, Any] | None] = lambda _: None
 
 
 async def make(sources: Sources, *, caller: record.Caller, now: datetime) -> Reply:
@@ -51,6 +53,7 @@ async def make(sources: Sources, *, caller: record.Caller, now: datetime) -> Rep
             "flags": {str(flag): on for flag, on in sources.flags(environment).items()},
             "breakers": replies.breakers(own),
             "health": [dict(row) for row in sources.health(environment)],
+            "compliance": sources.compliance(environment),
             "support_mode": sources.support(environment),
             "nonce": caller.nonce,
             "stream": sources.stream,

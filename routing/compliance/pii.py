@@ -100,7 +100,7 @@ def _is_glued(text: str, hit: Hit) -> bool:
         before in _GLUE
         or after in _GLUE
         or before == "+"
-        or (before in {".", ","} and text[start - 2 : start - 1].isdecimal())
+        or (before in {".", ","} and text[start - 2 : start - 1] in _GLUE)
         or (after in {".", ","} and text[end + 1 : end + 2].isdecimal())
     )
 

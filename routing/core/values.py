@@ -189,6 +189,7 @@ class Action(StrEnum):
     FLAG_CREATE = "flag.create"
     FLAG_CHANGE = "flag.change"
     MATRIX_CHANGE = "matrix.change"
+    COMPLIANCE_CHANGE = "compliance.change"
     DENIALS_SUPPRESSED = "denials.suppressed"
     ROUTE_ASK = "route.ask"
     REPORT_READ = "report.read"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -74,6 +75,19 @@ def recent(environment: EnvironmentName, n: int = 500) -> Recent:
         .values_list(*_COLUMNS)[:n]
     )
     return Recent(rows=tuple(_row(*raw) for raw in found))
+
+
+def refused(environment: EnvironmentName, since: datetime) -> dict[str, int]:
+    """Return how many requests broke each compliance rule since then, as far as was copied.
+
+    Only the newest 10 000 are looked at.
+    """
+    found = Decision.objects.filter(
+        environment=str(environment), at__gte=since, reason=str(Reason.REFUSED_COMPLIANCE)
+    ).order_by("-at")
+    bodies = found.values_list("body", flat=True)[:10_000]
+    said = (json.loads(bytes(body)) for body in bodies)
+    return dict(Counter(one.get("compliance", {}).get("broken") or "not told" for one in said))
 
 
 _COLUMNS = (

@@ -30,13 +30,22 @@ class Caller:
 class Prompt:
     """What is kept of a prompt: digest, size in bytes, classes of personal data found.
 
-    The digest is that of what might be sent, so that none is ever kept of masked personal data,
-    which is short enough to be guessed; the size is that of what was asked.
+    The digest is that of the masked texts, sent so or not, so that none is ever kept of personal
+    data, which is short enough to be guessed; the size is that of what was asked.
     """
 
     sha256: str
     size: int
     pii: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Which version of the policy judged, what it does with personal data, the rule broken."""
+
+    policy: int = 0
+    pii: str = "mask"
+    broken: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +58,10 @@ class End:
     usage: tuple[int, int] | None = None
 
 
-def prompt(*, sent: Sequence[str], asked: Sequence[str], pii: Sequence[str] = ()) -> Prompt:
+def prompt(*, masked: Sequence[str], asked: Sequence[str], pii: Sequence[str] = ()) -> Prompt:
     """Return what is kept; each text is hashed with its length, so none can be shifted."""
     digest = hashlib.sha256()
-    for text in sent:
+    for text in masked:
         data = text.encode()
         digest.update(len(data).to_bytes(8, "big") + data)
     size = sum(len(text.encode()) for text in asked)
@@ -70,6 +79,7 @@ def body(
     conclusion: Conclusion,
     attempts: Sequence[Attempt],
     prompt: Prompt,
+    judged: Judged,
     end: End,
 ) -> dict[str, Json]:
     """Return the record of one decision, ready for the log."""
@@ -104,6 +114,7 @@ def body(
         "duration_us": end.duration_us,
         "usage": _tokens(end.usage),
         "prompt": {"sha256": prompt.sha256, "size": prompt.size, "pii": list(prompt.pii)},
+        "compliance": {"policy": judged.policy, "pii": judged.pii, "broken": judged.broken},
     }
 
 

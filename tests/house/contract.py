@@ -212,6 +212,31 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
             status=1,
         ),
     ),
+    "compliance": (
+        Printed(
+            when="one object for show",
+            ask=("show", *DEV),
+            keys={
+                "environment": "where",
+                "version": "the policy in force; 0 is the product's own",
+                "form": "the version of the form of such a policy",
+                "pii": "what becomes of personal data: `allow`, `mask` or `block`",
+                "operations": "what holds for single operations: `forbidden`, `path`, `pii`",
+                "refused_24h": "how many requests broke each rule within a day",
+            },
+        ),
+        Printed(
+            when="one object for set",
+            ask=("set", *DEV, "--rule", "background_tasks=forbidden", "--confirm"),
+            keys={
+                "environment": "where",
+                "version": "the policy that is now in force",
+                "before": "the policy before",
+                "after": "the policy now",
+                "entry": "the number of the audit entry",
+            },
+        ),
+    ),
     "set_route": (
         Printed(
             when="one object",

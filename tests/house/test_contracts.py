@@ -29,6 +29,7 @@ SAMPLES = {
     "tables-audit": ("routing/flags/__init__.py", "from routing.audit.models import Entry"),
     "tables-flags": ("routing/wiring.py", "from routing.flags.models import Flag"),
     "tables-fleet": ("routing/wiring.py", "from routing.fleet.models import Process"),
+    "tables-compliance": ("routing/wiring.py", "import routing.compliance.models"),
     "tables-matrix": ("routing/wiring.py", "import routing.matrix.models"),
     "tables-decisions": ("routing/wiring.py", "import routing.decisions.models"),
     "tables-deployments": ("routing/wiring.py", "import routing.deployments.models"),

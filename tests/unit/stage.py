@@ -11,7 +11,7 @@ from pathlib import Path as Folder
 from typing import Any
 
 from routing.breakers.board import Board, Key
-from routing.compliance.gate import Policy
+from routing.compliance.gate import InForce, Policy
 from routing.core import chain
 from routing.core.circuit import Result
 from routing.core.decision import Kill, Override, PathFacts, State
@@ -57,7 +57,7 @@ class Stage:
     facts: dict[Path, dict[str, Any]] = field(default_factory=dict)
     kill: Kill | None = None
     overrides: tuple[Override, ...] = ()
-    policy: Policy = field(default_factory=Policy)
+    policy: InForce = field(default_factory=Policy)
     clock: Clock = field(default_factory=Clock)
     seen: list[Routed] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
@@ -119,7 +119,7 @@ class Stage:
 
 @contextmanager
 def raised(
-    folder: Folder, *, opened: bool = True, policy: Policy | None = None
+    folder: Folder, *, opened: bool = True, policy: InForce | None = None
 ) -> Iterator[Stage]:
     """Yield a stage whose log is open for the block."""
     log = DecisionLog(folder, process="p", boot=secrets.token_hex(4))

@@ -33,6 +33,7 @@ def mixtures(draw: st.DrawFn) -> str:
 @given(text=mixtures())
 @example("LC76HEMMABCDEFGHIJKLMNOPQRSTUVWX")
 @example("RSSMRA85TLMA5SNU")
+@example("AAAAAA00A01A000H.4000000000000002")
 @example("BSN 111222333 PESEL 44051401359 NHS 943 476 5870")
 def test_masks_exactly_what_the_plain_way_masks(text: str) -> None:
     masked = pii.mask(text)

@@ -142,3 +142,12 @@ def test_the_worst_wins_when_folded(healths: list[Health]) -> None:
         assert health.worst(healths) is Health.UNHEALTHY
     assert health.worst(healths) is health.worst(healths[::-1])
     assert health.worst([]) is Health.UNKNOWN
+
+
+def test_a_path_that_compliance_shuts_is_red_whatever_its_probes_and_flags_say() -> None:
+    shut = health.judge(known(breach="It runs in us-east-1."), NOW)
+    assert (shut.status, shut.score, shut.why) == (
+        Health.UNHEALTHY,
+        None,
+        ("It runs in us-east-1.",),
+    )
