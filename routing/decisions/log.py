@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import queue
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,8 @@ BATCH = 512
 CLOSE_WITHIN_S = 5.0
 
 
-@dataclass(slots=True)
-class _Waiting:
-    body: Mapping[str, Any]
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[int] = field(repr=False)
+# A record, the caller that awaits it and that one's loop: a tuple, for each decision makes one.
+_Waiting = tuple[Mapping[str, Any], "asyncio.Future[int]", asyncio.AbstractEventLoop]
 
 
 class DecisionLog:
@@ -80,9 +77,9 @@ class DecisionLog:
                     "this one again.",
                     retry_after_s=5,
                 )
-            self._queue.put(_Waiting(body=body, loop=loop, done=done))
-        # A caller that goes away must not take its record along: it may be on disk already.
-        return await asyncio.shield(done)
+            self._queue.put((body, done, loop))
+        # A caller that goes away takes only its future along: the record is written all the same.
+        return await done
 
     def count_loss(self) -> None:
         """Count an answer given without a record; the next record is preceded by a gap entry."""
@@ -129,7 +126,7 @@ class DecisionLog:
 
     def _commit(self, batch: list[_Waiting]) -> None:
         try:
-            numbers = self._append([w.body for w in batch])
+            numbers = self._append([body for body, _, _ in batch])
         except OSError as error:
             log.exception("The decision log cannot be written.")
             problem = Unavailable(
@@ -137,16 +134,14 @@ class DecisionLog:
                 "HYBRIDOPS_HOME/segments.",
                 retry_after_s=5,
             )
-            for waiting in batch:
-                _tell(waiting, problem=problem)
+            _tell(batch, problem)
             return
         except Exception as error:
             # A body that cannot be written is its caller's fault, never the end of the log.
             log.exception("A decision record was refused.")
             self._one_by_one(batch, error)
             return
-        for waiting, number in zip(batch, numbers, strict=True):
-            _tell(waiting, number=number)
+        _tell(batch, numbers)
 
     def _append(self, bodies: Sequence[Mapping[str, Any]]) -> list[int]:
         """Append `bodies`, after a gap entry for what was lost before; return their numbers."""
@@ -162,25 +157,32 @@ class DecisionLog:
 
     def _one_by_one(self, batch: list[_Waiting], error: Exception) -> None:
         if len(batch) == 1:
-            _tell(batch[0], problem=error)
+            _tell(batch, error)
             return
         for waiting in batch:
             self._commit([waiting])
 
 
-def _tell(
-    waiting: _Waiting, *, number: int | None = None, problem: Exception | None = None
-) -> None:
-    def settle() -> None:
-        if waiting.done.done():
-            return
-        if problem is not None:
-            waiting.done.set_exception(problem)
-        elif number is not None:
-            waiting.done.set_result(number)
+def _tell(batch: Sequence[_Waiting], outcome: Sequence[int] | Exception) -> None:
+    """Settle the callers of `batch`: each loop is woken once, whatever waits in it."""
+    numbers = itertools.repeat(0) if isinstance(outcome, Exception) else outcome
+    problem = outcome if isinstance(outcome, Exception) else None
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[int], int]]] = {}
+    for (_, done, loop), number in zip(batch, numbers, strict=False):
+        by_loop.setdefault(loop, []).append((done, number))
+    for loop, settled in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the callers' loop has ended
+            loop.call_soon_threadsafe(_settle, settled, problem)
 
-    with contextlib.suppress(RuntimeError):  # the caller's loop has ended
-        waiting.loop.call_soon_threadsafe(settle)
+
+def _settle(settled: Sequence[tuple[asyncio.Future[int], int]], problem: Exception | None) -> None:
+    for done, number in settled:
+        if done.done():  # its caller has gone away
+            continue
+        if problem is not None:
+            done.set_exception(problem)
+        else:
+            done.set_result(number)
 
 
 def stamp(now: datetime) -> str:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from routing.core import chain
 from routing.core.errors import Invalid
+
+
+class Word(StrEnum):
+    A = "a"
+
+
+class Number(IntEnum):
+    ONE = 1
+
 
 KEYS = st.text(st.characters(max_codepoint=127), max_size=6)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -233,3 +244,45 @@ def test_a_document_of_too_many_values_is_refused_however_short_they_are() -> No
     assert len(chain.strict_parse(fits)) == chain.MAX_NODES - 1  # type: ignore[arg-type]
     with pytest.raises(Invalid, match="too many values"):
         chain.strict_parse(fits[:-1] + b",0]")
+
+
+_FOREIGN = st.floats() | st.binary(max_size=2) | st.integers(-(2**54), 2**54)
+_KEYS = st.text(max_size=3) | st.integers(0, 3) | st.none() | st.just(Word.A)
+ANYTHING: st.SearchStrategy[Any] = st.recursive(
+    st.text() | LEAVES | _FOREIGN | st.sampled_from([Word.A, Number.ONE]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(_KEYS, inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(value=ANYTHING)
+@example({"a": [{"b": "\ud800"}]})
+@example({1: "a", "b": True})
+@example({"é": 1})
+def test_the_short_way_to_canonical_bytes_says_what_the_long_one_says(value: Any) -> None:
+    def told(how: Callable[[Any], bytes]) -> bytes | str:
+        try:
+            return how(value)
+        except Invalid as error:
+            return error.message
+
+    def long_way(value: Any) -> bytes:
+        return chain._encode(chain._plain(value, "$", chain.MAX_DEPTH)).encode()
+
+    assert told(chain.canonical) == told(long_way)
+
+
+@pytest.mark.parametrize("depth", [31, 32, 33, 34, 500])
+def test_the_short_way_keeps_the_bound_of_depth(depth: int) -> None:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    if depth <= chain.MAX_DEPTH:
+        assert chain.canonical(value) == b"[" * depth + b"1" + b"]" * depth
+    else:
+        with pytest.raises(Invalid, match="deeper"):
+            chain.canonical(value)
