@@ -26,6 +26,7 @@ from routing.health import queries as health
 CHANGES = (
     "flag",
     "matrix",
+    "compliance",
     "override",
     "breaker",
     "deployment",

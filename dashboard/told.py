@@ -159,7 +159,11 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
     ]
     version = look.grid.versions.get(place, 0)
     behind = [p.name for p in look.processes if p.versions.get(f"flags:{place}", 0) < version]
-    return cards.open_items(differing=differing, laggards=behind, environment=place)
+    found = cards.open_items(differing=differing, laggards=behind, environment=place)
+    engine = wiring.engine()
+    if engine is None:
+        return found
+    return (*cards.decision_items(engine.shipping.backlog(), look.now), *found)
 
 
 def rollback_run(look: Look) -> cards.RollbackRun | None:

@@ -19,6 +19,7 @@ synthetic    labelled traffic through that door
 changes      flags and matrix as use cases: judged, compared and set, booked, announced
 support      BedrockSupportManager: the mode behind its flag, the infrastructure audit
 deployments  documents, the step ledger, pipeline and checks, rollback
-conf, loops, engine, wiring   settings, background loops, one server's parts, all put together
+conf, loops, shipping, engine, wiring   settings, background loops, decisions on their way to
+             the database, one server's parts, all put together
 api, upstreams, management    the machine door, the local stand-ins, the commands
 """

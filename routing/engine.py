@@ -29,7 +29,6 @@ from routing.core.errors import Unavailable
 from routing.core.settings import Settings
 from routing.core.values import Breaker, EnvironmentName, Operation, Path
 from routing.decisions.log import DecisionLog
-from routing.decisions.shipper import Shipper
 from routing.deployments import worker
 from routing.deployments.engine import Tools
 from routing.flags import snapshot as flags
@@ -43,13 +42,13 @@ from routing.paths.base import Call, Message
 from routing.paths.keeper import Keeper
 from routing.paths.roster import Roster
 from routing.router import IntelligentRouter, Routed
+from routing.shipping import Shipping
 from routing.support import mode as support
 from routing.support.queries import Status
 
 # What a snapshot does not hold; it would only make the process look for nothing.
 _TOLD_OFTEN = frozenset({"decisions", "health"})
 RUNNER_WITHIN_S = 10.0  # a probe or a call for a runner; both have shorter ends of their own
-DECISIONS_TOLD_S = 1.0  # pages need no more; thousands may be shipped within a second
 
 
 class Engine:
@@ -86,8 +85,8 @@ class Engine:
         self.borders = Borders(row=self.roster.row, client=self.roster.client)
         self.keeper = Keeper(home) if settings.embedded else None
         self.log = DecisionLog(home / "segments", process=self.name, boot=self.boot)
-        self.shipper = Shipper(
-            home / "segments", live=self.log.stream, synced=lambda: self.log.synced
+        self.shipping = Shipping(
+            home / "segments", log=self.log, clock=clock, pause_s=settings.ship_s
         )
         self.watch = Watch(
             environments=settings.environments,
@@ -183,7 +182,7 @@ class Engine:
             ("snapshots", self._keep_snapshots),
             ("announcements", self._hear),
             ("process-row", self._keep_row),
-            ("shipper", self._ship),
+            ("shipper", self.shipping.run),
             ("monitor", self._watch),
             ("operations", self._operate),
             (
@@ -329,17 +328,6 @@ class Engine:
                     await hand.try_to(heartbeat.beat, process, now=self.clock(), versions=told)
             finally:
                 await asyncio.shield(hand.try_to(heartbeat.stop, process, now=self.clock()))
-
-    async def _ship(self) -> None:
-        async with loops.hand("shipper") as hand:
-            await hand.do(self.shipper.close_the_dead, self.clock())
-            untold, told_at = 0, 0.0
-            while True:
-                untold += await hand.try_to(self.shipper.ship) or 0
-                if untold and self.loop.time() - told_at >= DECISIONS_TOLD_S:
-                    await hand.try_to(stream.announce, "decisions", None)
-                    untold, told_at = 0, self.loop.time()
-                await asyncio.sleep(self.settings.ship_s)
 
     async def _watch(self) -> None:
         """Probe what this process holds the leases of, and learn what others measured."""

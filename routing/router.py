@@ -114,6 +114,9 @@ class IntelligentRouter:
 
     async def _begin(self, ask: Ask) -> Run:
         began = time.monotonic()
+        if self._log.problem and ask.operation is not Operation.EMERGENCY:
+            # No call is made, nor paid for, that could not be booked.
+            raise Unavailable(self._log.problem, retry_after_s=5)
         if ask.size > LARGE:
             verdict = await asyncio.to_thread(self._check, ask)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
+from dashboard.cards.backlog import decision_items
 from dashboard.cards.flags import (
     FlagCard,
     FlagCell,
@@ -52,6 +53,7 @@ __all__ = [
     "ago",
     "audit_line",
     "change_feed",
+    "decision_items",
     "diff",
     "direct_bedrock_lane",
     "flag_card",

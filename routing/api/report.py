@@ -21,7 +21,8 @@ class Sources:
 
     `write` books a record in the decision stream `stream` and returns its number. `health` gives
     the rows as this process knows them, `support` the support mode, None while there is none,
-    `compliance` the policy in force and what it refused since the start of this process.
+    `compliance` the policy in force and what it refused since the start of this process, `backlog`
+    what the database lacks of its decisions.
     """
 
     process: str
@@ -34,6 +35,7 @@ class Sources:
     breakers: Callable[[], Sequence[View]]
     health: Callable[[EnvironmentName], Sequence[Mapping[str, Any]]]
     support: Callable[[EnvironmentName], Mapping[str, Any] | None]
+    backlog: Callable[[], Mapping[str, Any] | None] = lambda: None
     compliance: Callable[[EnvironmentName], Mapping[str, Any] | None] = lambda _: None
 
 
@@ -55,6 +57,7 @@ async def make(sources: Sources, *, caller: record.Caller, now: datetime) -> Rep
             "health": [dict(row) for row in sources.health(environment)],
             "compliance": sources.compliance(environment),
             "support_mode": sources.support(environment),
+            "backlog": sources.backlog(),
             "nonce": caller.nonce,
             "stream": sources.stream,
             "seq": seq,

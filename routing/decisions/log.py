@@ -1,7 +1,8 @@
 """The decision log of this process: a record is acknowledged when it is on disk.
 
 One writer thread commits whatever gathered while the last sync ran (group commit); callers await
-their own record. The database is not in the way: `shipper` copies to it afterwards.
+their own record. The database is not in the way: `shipper` copies to it afterwards. A disk that
+takes nothing is tried again every second until it does.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from routing.core.errors import Unavailable
-from routing.decisions.segment import Segment
+from routing.decisions.disk import Disk
+from routing.decisions.segment import PART_BYTES, Segment
 
 log = logging.getLogger(__name__)
 BATCH = 512
 CLOSE_WITHIN_S = 5.0
+TRY_AGAIN_S = 1.0
 
 
 # A record, the caller that awaits it and that one's loop: a tuple, for each decision makes one.
@@ -33,9 +36,20 @@ _Waiting = tuple[Mapping[str, Any], "asyncio.Future[int]", asyncio.AbstractEvent
 class DecisionLog:
     """The pen of one stream. Open it once a process life, close it at the end."""
 
-    def __init__(self, folder: Path, *, process: str, boot: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        process: str,
+        boot: str,
+        disk: Disk | None = None,
+        part_bytes: int = PART_BYTES,
+    ) -> None:
         self.stream = f"decision:{process}:{boot}"
         self.path = folder / f"{process}-{boot}.seg"
+        self._disk = disk
+        self._part_bytes = part_bytes
+        self._problem = ""
         self.log_id = secrets.token_bytes(32)
         self._lost = 0
         self._synced = 0
@@ -47,7 +61,13 @@ class DecisionLog:
 
     def open(self, now: datetime) -> None:
         """Create the segment, write `opened`, start the writer; raises OSError."""
-        segment = Segment(self.path, stream=self.stream, log_id=self.log_id)
+        segment = Segment(
+            self.path,
+            stream=self.stream,
+            log_id=self.log_id,
+            disk=self._disk,
+            part_bytes=self._part_bytes,
+        )
         opened = {"v": 1, "kind": "opened", "at": stamp(now), "log_id": self.log_id.hex()}
         try:
             segment.append([opened])
@@ -62,6 +82,16 @@ class DecisionLog:
     def synced(self) -> int:
         """The number of the last record that is on disk."""
         return self._synced
+
+    @property
+    def problem(self) -> str:
+        """Why the disk took nothing when it was last tried, empty where it did."""
+        return self._problem
+
+    @property
+    def lost(self) -> int:
+        """How many answers were given without a record and are in no gap entry yet."""
+        return self._lost
 
     async def record(self, body: Mapping[str, Any]) -> int:
         """Return the sequence number of `body` once it is synced.
@@ -97,8 +127,15 @@ class DecisionLog:
         if self._thread.is_alive():
             log.error("The decision log still writes; the next process closes %s.", self.path.name)
             return
-        with contextlib.suppress(OSError):  # then the next process closes it
+        try:
             self._append([{"v": 1, "kind": "closed", "at": stamp(now), "by": "self"}])
+        except OSError as error:  # then the next process closes it
+            log.error(
+                "The decision log could not be closed (%s); %d emergencies that went on without a "
+                "record stand nowhere but here.",
+                error.strerror,
+                self._lost,
+            )
         self._segment.close()
         self._segment = None
 
@@ -107,12 +144,17 @@ class DecisionLog:
             batch, last = self._gather()
             if batch:
                 self._commit(batch)
+            elif not last:
+                self._try_again()
             if last:
                 return
 
     def _gather(self) -> tuple[list[_Waiting], bool]:
         batch: list[_Waiting] = []
-        item = self._queue.get()
+        try:
+            item = self._queue.get(timeout=TRY_AGAIN_S if self._problem else None)
+        except queue.Empty:
+            return batch, False
         while True:
             if item is None:
                 return batch, True
@@ -128,13 +170,8 @@ class DecisionLog:
         try:
             numbers = self._append([body for body, _, _ in batch])
         except OSError as error:
-            log.exception("The decision log cannot be written.")
-            problem = Unavailable(
-                f"The decision log cannot be written ({error.strerror}); free space under "
-                "HYBRIDOPS_HOME/segments.",
-                retry_after_s=5,
-            )
-            _tell(batch, problem)
+            self._fail(error)
+            _tell(batch, Unavailable(self._problem, retry_after_s=5))
             return
         except Exception as error:
             # A body that cannot be written is its caller's fault, never the end of the log.
@@ -142,6 +179,31 @@ class DecisionLog:
             self._one_by_one(batch, error)
             return
         _tell(batch, numbers)
+
+    def _fail(self, error: OSError) -> None:
+        if not self._problem:  # once, not for every request of an outage
+            log.exception("The decision log cannot be written.")
+        self._problem = (
+            f"The decision log cannot be written ({error.strerror}), so only emergencies are "
+            "answered; free space under HYBRIDOPS_HOME/segments. It is tried again by itself."
+        )
+
+    def _try_again(self) -> None:
+        """Look whether the disk takes something; if so, say at once what was lost meanwhile."""
+        assert self._segment is not None
+        try:
+            self._segment.probe()
+            if self._lost:
+                self._append([])
+        except OSError as error:
+            self._fail(error)
+            return
+        self._recovered()
+
+    def _recovered(self) -> None:
+        if self._problem:
+            log.warning("The decision log can be written again.")
+            self._problem = ""
 
     def _append(self, bodies: Sequence[Mapping[str, Any]]) -> list[int]:
         """Append `bodies`, after a gap entry for what was lost before; return their numbers."""
@@ -153,6 +215,7 @@ class DecisionLog:
         with self._lock:
             self._lost -= lost
         self._synced = numbers[-1]
+        self._recovered()
         return numbers[len(gap) :]
 
     def _one_by_one(self, batch: list[_Waiting], error: Exception) -> None:

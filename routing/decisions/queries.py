@@ -67,6 +67,25 @@ class Recent:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What a serving process has on disk and the database lacks; none of it needs the database.
+
+    `since` is when nothing waited for the last time. `others` are streams of ended processes that
+    are still being copied, `broken` those that need a look, with why. `problem` says why the disk
+    takes nothing; `lost` counts emergencies that no gap entry tells of yet.
+    """
+
+    stream: str
+    on_disk: int
+    waiting: int
+    since: datetime
+    others: int = 0
+    lost: int = 0
+    problem: str = ""
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+
 def recent(environment: EnvironmentName, n: int = 500) -> Recent:
     """Return the last `n` decisions that reached the database, read by one statement."""
     found = (
