@@ -4,6 +4,10 @@ A record is `u32be length · body · 32-byte link`. The body is canonical JSON, 
 to the record before (core.chain). A torn tail, left by a kill in the middle of a write, is cut at
 the last whole record: it was never acknowledged.
 
+The first record of every append carries the number of its `batch`: a batch is written only after
+the one before it was synced. So what does not verify is the remains of an append that a power loss
+took, unless a later batch stands behind it; then somebody altered the file.
+
 A file that has grown large is followed by another part of the same stream, whose first record
 (`part`) names the link that it follows. `p-b.seg` is the first part, `p-b.000002.seg` the second.
 """
@@ -27,6 +31,7 @@ LINK_BYTES = 32
 MAX_BODY_BYTES = 65_536
 PART_BYTES = 256 * 1024 * 1024
 PROBE_BYTES = 65_536
+_BATCH = re.compile(rb'"batch":(\d{1,16})[,}]')  # within a JSON text its quotes are escaped
 _PART = re.compile(r"\.(\d{6})\Z")
 
 
@@ -60,6 +65,7 @@ class Segment:
         self.seq = 0
         self._first = path
         self._part = 1
+        self._batch = 0
         self._part_bytes = part_bytes
         self._prev = chain.genesis(log_id)
         self._end = 0
@@ -79,16 +85,18 @@ class Segment:
         part = [{"v": 1, "kind": "part", "follows": self._prev.hex()}] if begins else []
         parts: list[bytes] = []
         seq, prev = self.seq, self._prev
+        mark = {"batch": self._batch + 1}
         for body in (*part, *bodies):
             seq += 1
-            data = chain.canonical({**body, "stream": self.stream, "seq": seq})
+            data = chain.canonical({**body, **mark, "stream": self.stream, "seq": seq})
+            mark = {}
             if len(data) > MAX_BODY_BYTES:
                 raise Invalid(f"A record of {len(data)} bytes; at most {MAX_BODY_BYTES} are kept.")
             prev = chain.link(self.stream, seq, prev, data)
             parts += (len(data).to_bytes(4, "big"), data, prev)
         self._put(b"".join(parts))
         first = self.seq + len(part) + 1
-        self.seq, self._prev = seq, prev
+        self.seq, self._prev, self._batch = seq, prev, self._batch + 1
         return list(range(first, seq + 1))
 
     def probe(self) -> None:
@@ -187,6 +195,24 @@ def read(
                 )
             yield found
             prev = found.link
+
+
+def batch_of(record: Record) -> int:
+    """Return the number of the batch that `record` begins, 0 where it begins none."""
+    found = _BATCH.search(record.body)
+    return int(found[1]) if found else 0
+
+
+def goes_on(path: Path, *, offset: int, batch: int) -> bool:
+    """Tell whether a batch after number `batch` begins behind `offset`, whole or not."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        tail = b""
+        while block := file.read(1 << 20):
+            tail = tail[-64:] + block
+            if any(int(found[1]) > batch for found in _BATCH.finditer(tail)):
+                return True
+    return False
 
 
 def first_seq(path: Path) -> int | None:

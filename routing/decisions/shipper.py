@@ -222,21 +222,46 @@ def derive(body: dict[str, Any]) -> dict[str, Any]:
 def _close(parts: Sequence[Path], stream: str, now: datetime, *, by: str) -> bool:
     """Cut a torn tail and append `closed`; False when the stream was closed already."""
     for path in reversed(parts):
-        last = None
-        for last in segment.read(path, stream=stream):  # noqa: B007 - the last one is wanted
-            pass
+        last, lost = _last(path, stream)
         if last is not None:
-            return _close_behind(path, last, stream, now, by=by)
+            return _close_behind(path, last, stream, now, by=by, lost=lost)
         path.unlink()  # killed before its first record: it holds nothing that was acknowledged
     return False
 
 
+def _last(path: Path, stream: str) -> tuple[segment.Record | None, bytes]:
+    """Return the last record that holds, and the remains of an append that a power loss tore.
+
+    Raises Broken where what does not hold was once synced, for then somebody altered it.
+    """
+    last, batch = None, 0
+    try:
+        for last in segment.read(path, stream=stream):
+            batch = max(batch, segment.batch_of(last))
+    except Broken:
+        # Within the batch that was begun last, or the next one: nobody had an answer for those.
+        if last is None or segment.goes_on(path, offset=last.end, batch=batch + 1):
+            raise
+        return last, path.read_bytes()[last.end :]
+    return last, b""
+
+
 def _close_behind(
-    path: Path, last: segment.Record, stream: str, now: datetime, *, by: str
+    path: Path, last: segment.Record, stream: str, now: datetime, *, by: str, lost: bytes
 ) -> bool:
-    if _read(last)["kind"] == "closed":
+    if _read(last)["kind"] == "closed" and not lost:
         return False
     note: dict[str, chain.Json] = {"v": 1, "kind": "closed", "at": stamp(now), "by": by}
+    if lost:
+        log.error(
+            "%s ends in %d bytes that do not verify, as a power loss leaves them; they are kept "
+            "in %s, and the stream is closed before them.",
+            path.name,
+            len(lost),
+            path.with_suffix(".cut").name,
+        )
+        path.with_suffix(".cut").write_bytes(lost)
+        note["cut_bytes"] = len(lost)
     data = chain.canonical({**note, "stream": stream, "seq": last.seq + 1})
     link = chain.link(stream, last.seq + 1, last.link, data)
     with path.open("r+b") as file:
