@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import itertools
 import os
-import tracemalloc
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection
@@ -18,93 +12,25 @@ from django.db import DatabaseError, connection
 from routing.core import chain
 from routing.decisions import segment, shipper
 from routing.decisions.models import Decision
-from routing.decisions.segment import Segment
 from routing.decisions.shipper import Shipper
+from tests.integration.decisions.ground import (
+    LIVE,
+    NOW,
+    OTHER,
+    Away,
+    Writer,
+    chain_holds,
+    decision,
+    make,
+    stored,
+)
 
 pytestmark = pytest.mark.django_db
-NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-LIVE = "decision:p:live"
-OTHER = "decision:p:dead"
-_ids = itertools.count()
-
-
-def decision(**more: Any) -> dict[str, Any]:
-    return {
-        "v": 1,
-        "kind": "decision",
-        "id": f"d{next(_ids)}",
-        "at": "2026-11-23T11:59:00.000000Z",
-        "environment": "production",
-        "operation": "standard",
-        "intended": "mcp",
-        "effective": "direct_bedrock",
-        "reason": "fallback_error",
-        "synthetic": False,
-        "budget_ms": 30_000,
-        "duration_us": 30_000_001,
-        **more,
-    }
-
-
-class Writer:
-    """One process's segment in `folder`."""
-
-    def __init__(self, folder: Path, stream: str) -> None:
-        _, name, boot = stream.split(":")
-        log_id = os.urandom(32)
-        self.stream = stream
-        self.segment = Segment(folder / f"{name}-{boot}.seg", stream=stream, log_id=log_id)
-        self.segment.append([{"v": 1, "kind": "opened", "log_id": log_id.hex()}])
-
-    @property
-    def path(self) -> Path:
-        return self.segment.path
-
-    def write(self, count: int) -> None:
-        self.segment.append([decision() for _ in range(count)])
-
-    def end(self) -> None:
-        self.segment.append([{"v": 1, "kind": "closed", "by": "self"}])
-
-
-@pytest.fixture
-def live(tmp_path: Path) -> Iterator[Writer]:
-    writer = Writer(tmp_path, LIVE)
-    yield writer
-    writer.segment.close()
-
-
-@pytest.fixture
-def dead(tmp_path: Path) -> Iterator[Writer]:
-    writer = Writer(tmp_path, OTHER)
-    yield writer
-    writer.segment.close()
 
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipper, "BATCH", 3)
-
-
-def make(live: Writer) -> Shipper:
-    return Shipper(live.path.parent, live=LIVE, synced=lambda: live.segment.seq)
-
-
-def stored(stream: str = LIVE) -> list[int]:
-    found = Decision.objects.filter(stream=stream).order_by("seq")
-    return list(found.values_list("seq", flat=True))
-
-
-def chain_holds(stream: str) -> bool:
-    prev: bytes | None = None
-    for row in Decision.objects.filter(stream=stream).order_by("seq").iterator():
-        body, link = bytes(row.body), bytes(row.hash)
-        if prev is not None and bytes(row.prev) != prev:
-            return False
-        if chain.link(stream, row.seq, bytes(row.prev), body) != link:
-            return False
-        prev = link
-    return prev is not None
 
 
 def test_ships_what_is_new_once_and_tells_how_far_behind_it_is(live: Writer) -> None:
@@ -138,21 +64,6 @@ def test_a_new_shipper_goes_on_where_the_database_stands(live: Writer) -> None:
     live.write(4)
     assert make(live).ship() == 4
     assert stored() == list(range(1, 13))
-
-
-class Away:
-    """A database that goes away at the `at`-th batch, before or after it has committed it."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, *, at: int) -> None:
-        self.left = at
-        self._real = Decision.objects.bulk_create
-        patch.setattr(Decision.objects, "bulk_create", self)
-
-    def __call__(self, rows: Sequence[Decision]) -> Any:
-        self.left -= 1
-        if self.left == 0:
-            raise DatabaseError("away")
-        return self._real(rows)
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
@@ -268,159 +179,6 @@ def test_a_forged_segment_is_left_alone_and_holds_up_no_other(
     assert "does not follow" in caplog.text
     assert dead.path.read_bytes() == bytes(content)
     assert stored(OTHER) == []
-
-
-def test_what_a_power_loss_left_of_the_last_append_is_cut_kept_aside_and_told(
-    live: Writer, dead: Writer, caplog: pytest.LogCaptureFixture
-) -> None:
-    dead.write(2)
-    ends = dead.path.stat().st_size
-    dead.write(4)
-    content = bytearray(dead.path.read_bytes())
-    content[ends + 40 : ends + 300] = bytes(260)  # a sector that never reached the disk
-    dead.path.write_bytes(content)
-    shipping = make(live)
-    assert shipping.close_the_dead(NOW) == [OTHER]
-    shipping.ship()
-    rows = Decision.objects.filter(stream=OTHER).order_by("seq")
-    assert [row.kind for row in rows] == ["opened", "decision", "decision", "closed"]
-    said = chain.read(bytes(rows[3].body))
-    assert isinstance(said, dict) and said["cut_bytes"] == len(content) - ends
-    assert dead.path.with_suffix(".cut").read_bytes() == bytes(content[ends:])
-    assert "do not verify" in caplog.text
-    assert chain_holds(OTHER)
-
-
-def test_the_parts_of_a_stream_are_shipped_in_order_and_put_aside_when_they_are_whole(
-    live: Writer, dead: Writer
-) -> None:
-    dead.segment._part_bytes = 2_000
-    for _ in range(12):
-        dead.write(3)
-    parts = segment.streams(dead.path.parent)[OTHER]
-    assert len(parts) > 3
-    os.truncate(parts[-1], parts[-1].stat().st_size - 1)
-    shipping = make(live)
-    assert shipping.close_the_dead(NOW) == [OTHER]
-    while shipping.ship():
-        pass
-    assert chain_holds(OTHER)
-    assert stored(OTHER) == list(range(1, len(stored(OTHER)) + 1))
-    assert segment.streams(dead.path.parent).get(OTHER) is None
-    assert len(segment.streams(dead.path.parent, "shipped")[OTHER]) == len(parts)
-
-
-@pytest.mark.parametrize("stop", range(1, 9))
-def test_a_shipper_that_dies_among_parts_is_followed_by_one_that_goes_on(
-    live: Writer, dead: Writer, monkeypatch: pytest.MonkeyPatch, stop: int
-) -> None:
-    dead.segment._part_bytes = 1_500
-    for _ in range(6):
-        dead.write(3)
-    dead.end()
-    Away(monkeypatch, at=stop)
-    with pytest.raises(DatabaseError):
-        make(live).ship()
-    make(live).ship()
-    assert chain_holds(OTHER)
-    assert segment.streams(dead.path.parent).get(OTHER) is None
-
-
-def test_a_part_that_is_missing_is_told_and_nothing_behind_it_is_shipped(
-    live: Writer, dead: Writer
-) -> None:
-    dead.segment._part_bytes = 500
-    for _ in range(4):
-        dead.write(2)
-    _, second, *_ = segment.streams(dead.path.parent)[OTHER]
-    second.unlink()
-    shipping = make(live)
-    shipping.ship()
-    assert "look for the part in between" in shipping.broken[OTHER]
-    assert stored(OTHER) == [1, 2, 3]
-
-
-def test_a_part_that_was_begun_and_holds_nothing_does_not_hide_the_one_before(
-    live: Writer, dead: Writer
-) -> None:
-    dead.write(2)
-    segment.part_path(dead.path, 2).touch()
-    shipping = make(live)
-    assert shipping.close_the_dead(NOW) == [OTHER]
-    shipping.ship()
-    assert [row.kind for row in Decision.objects.filter(stream=OTHER).order_by("seq")] == [
-        "opened",
-        "decision",
-        "decision",
-        "closed",
-    ]
-
-
-def test_the_disk_that_refuses_the_closing_record_is_asked_again(
-    live: Writer, dead: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dead.write(1)
-    real, full = os.fdatasync, [True]
-
-    def fdatasync(file: int) -> None:
-        if full[0]:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(file)
-
-    monkeypatch.setattr(os, "fdatasync", fdatasync)
-    shipping = make(live)
-    assert shipping.close_the_dead(NOW) == []
-    full[0] = False
-    shipping.close_the_dead(NOW)
-    shipping.ship()
-    assert stored(OTHER) == [1, 2, 3]
-
-
-BACKLOG = int(os.environ.get("HYBRIDOPS_BACKLOG") or 6_000)
-
-
-def test_an_hour_without_the_database_is_made_up_for_in_order_and_in_bounded_memory(
-    live: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The hour is 60 rounds of a minute, in which decisions go on being written."""
-    monkeypatch.setattr(shipper, "BATCH", 200)
-    monkeypatch.setattr(shipper, "AT_ONCE", 1_000)
-    live.segment._part_bytes = 4_000_000
-    shipping = make(live)
-    away = Gone(monkeypatch)
-    for minute in range(60):
-        live.write(BACKLOG // 60)
-        if minute % 10 == 0:
-            with pytest.raises(DatabaseError):
-                shipping.ship()
-    total = live.segment.seq
-    assert shipping.lag() == total, "all of it waits, and the lag says so"
-    away.back = True
-    tracemalloc.start()
-    lags = [shipping.lag()]
-    while shipping.ship():
-        lags.append(shipping.lag())
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert lags[-1] == 0
-    assert all(before - after <= shipper.AT_ONCE for before, after in pairwise(lags))
-    assert peak < 12_000_000, f"{peak} bytes for {total} records"
-    assert Decision.objects.filter(stream=LIVE).count() == total
-    assert chain_holds(LIVE)
-
-
-class Gone:
-    """A database that takes nothing until it is back."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.back = False
-        self._real = Decision.objects.bulk_create
-        patch.setattr(Decision.objects, "bulk_create", self)
-
-    def __call__(self, rows: Sequence[Decision]) -> Any:
-        if not self.back:
-            raise DatabaseError("away")
-        return self._real(rows)
 
 
 def test_a_segment_that_is_not_the_one_in_the_database_is_left_alone(
