@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -72,8 +71,9 @@ def test_nothing_acknowledged_is_lost_though_writer_and_takeovers_are_killed(
     assert len(promised) >= LEAST
     for number in range(3):
         successor = begin(env, "ship", folder, f"next{number}")
-        assert successor.stdout is not None and successor.stdout.readline() == b"begun\n"
-        time.sleep(rng.uniform(0, 0.08))  # the moment of the kill is the fault, not a wait
+        assert successor.stdout is not None
+        for _ in range(1 if number == 0 else rng.randrange(2, 6)):  # the first while it closes
+            assert successor.stdout.readline()
         kill(successor)
     last = begin(env, "ship", folder, "last")
     last.communicate(timeout=MOST_S)

@@ -7,11 +7,12 @@ machine has, stands in for it in the second test.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import resource
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path as Folder
 
@@ -64,13 +65,24 @@ async def until_refused(stage: Stage) -> None:
     raise AssertionError("the disk is not full")
 
 
-async def until_written(stage: Stage) -> float:
-    """Return how long it took until the log could be written again, asked by nobody."""
-    began = time.monotonic()
-    while stage.log.problem:
-        assert time.monotonic() - began < MOST_S, "it does not recover by itself"
-        await asyncio.sleep(0.01)
-    return time.monotonic() - began
+class Again(logging.Handler):
+    """Hears the log say that it can be written again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard = threading.Event()
+        logs.log.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "can be written again" in record.getMessage():
+            self.heard.set()
+
+    async def within(self, seconds: float) -> bool:
+        """Tell whether it was heard, asked by nobody."""
+        try:
+            return await asyncio.to_thread(self.heard.wait, seconds)
+        finally:
+            logs.log.removeHandler(self)
 
 
 async def test_a_full_disk_refuses_all_but_emergencies_and_recovers_without_a_restart(
@@ -87,8 +99,9 @@ async def test_a_full_disk_refuses_all_but_emergencies_and_recovers_without_a_re
         answered = [await stage.router.route(ask(Operation.EMERGENCY)) for _ in range(3)]
         assert [(one.status, one.seq) for one in answered] == [(200, None)] * 3
         assert stage.log.lost == 3
+        again = Again()
         ballast.unlink()
-        assert await until_written(stage) < 5
+        assert await again.within(5)
         routed = await stage.router.route(ask(Operation.STANDARD))
         assert routed.status == 200
         assert [gap["count"] for gap in stage.records("gap")] == [3]
@@ -125,8 +138,9 @@ async def limited(folder: Folder) -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
         await until_refused(stage)
         emergency = await stage.router.route(ask(Operation.EMERGENCY))
+        again = Again()
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-        await until_written(stage)
+        assert await again.within(MOST_S)
         after = await stage.router.route(ask(Operation.STANDARD))
         gaps = [gap["count"] for gap in stage.records("gap")]
         held = (emergency.seq, after.status, gaps) == (None, 200, [1])
@@ -145,8 +159,9 @@ async def unwatched(folder: Folder) -> int:
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
         await until_refused(stage)
+        again = Again()
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-        await asyncio.sleep(0.2)
+        assert not await again.within(2)
         with pytest.raises(Unavailable):
             await stage.router.route(ask(Operation.STANDARD))
         return 0 if stage.log.problem else 1
