@@ -31,6 +31,7 @@ from routing.matrix.queries import OverrideRow
 _OBJECTS = (
     "flag",
     "matrix",
+    "compliance",
     "override",
     "breaker",
     "deployment",

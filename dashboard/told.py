@@ -216,9 +216,13 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
     version = look.grid.versions.get(place, 0)
     behind = [p.name for p in look.processes if p.versions.get(f"flags:{place}", 0) < version]
     held = [row for row in look.overrides if row.holds(look.now)]
-    return cards.open_items(
+    found = cards.open_items(
         differing=differing, laggards=behind, overrides=held, environment=place
     )
+    engine = wiring.engine()
+    if engine is None:
+        return found
+    return (*cards.decision_items(engine.shipping.backlog(), look.now), *found)
 
 
 def matrix_table(look: Look) -> cards.MatrixTable:

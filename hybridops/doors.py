@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -70,7 +71,14 @@ def _sources() -> Sources | None:
         health=lambda environment: _health(engine, environment),
         support=engine.support,
         admission=engine.admission.figures,
+        compliance=engine.compliance,
+        backlog=lambda: _backlog(engine),
     )
+
+
+def _backlog(engine: Engine) -> Mapping[str, Any]:
+    found = asdict(engine.shipping.backlog())
+    return found | {"since": found["since"].isoformat()}
 
 
 def _health(engine: Engine, environment: EnvironmentName) -> Sequence[Mapping[str, Any]]:

@@ -24,7 +24,7 @@ synthetic    labelled traffic through that door
 changes      flags, matrix, drafts, overrides, breakers, pins: judged, booked, announced
 support      BedrockSupportManager: the mode behind its flag, the infrastructure audit
 deployments  documents, the step ledger, pipeline and checks, rollback
-conf, loops, operating, engine, wiring   settings, background loops, the runner's hands, one
-             server's parts, all put together
+conf, loops, operating, shipping, engine, wiring   settings, background loops, the runner's hands,
+             decisions on their way to the database, one server's parts, all put together
 api, upstreams, management    the machine doors, the local stand-ins, the commands
 """

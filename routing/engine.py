@@ -25,14 +25,16 @@ from routing.cache.shared import Shared
 from routing.cache.store import ResponseCache
 from routing.changes import override
 from routing.changes.tool_watch import ToolWatch
-from routing.compliance import gate, residency
+from routing.compliance import policy
+from routing.compliance import queries as policies
+from routing.compliance.borders import Borders
 from routing.compliance.residency import Residence
+from routing.compliance.tally import Tally
 from routing.core.admission import QueueSettings
 from routing.core.decision import State
 from routing.core.settings import Settings
 from routing.core.values import Breaker, EnvironmentName, Path
 from routing.decisions.log import DecisionLog
-from routing.decisions.shipper import Shipper
 from routing.deployments.engine import Tools
 from routing.flags import snapshot as flags
 from routing.fleet import heartbeat, queries
@@ -43,13 +45,13 @@ from routing.monitor import HybridHealthMonitor, Watch
 from routing.operating import Reach
 from routing.paths.keeper import Keeper
 from routing.paths.roster import Roster
-from routing.router import IntelligentRouter
+from routing.router import IntelligentRouter, Routed
+from routing.shipping import Shipping
 from routing.support import mode as support
 from routing.support.queries import Status
 
 # What a snapshot does not hold; it would only make the process look for nothing.
 _TOLD_OFTEN = frozenset({"decisions", "health", sharing.TOPIC})
-DECISIONS_TOLD_S = 1.0  # pages need no more; thousands may be shipped within a second
 
 
 class Engine:
@@ -81,6 +83,7 @@ class Engine:
         self._told = asyncio.Event()
         self._seen = asyncio.Event()  # our row says that we serve
         self._support: Mapping[EnvironmentName, Mapping[str, Any]] = {}
+        self.tally = Tally()
         self.board = Board()
         self.roster = Roster(home, settings.bedrock_transport)
         self.tools = ToolWatch(
@@ -92,10 +95,11 @@ class Engine:
             process=self.process,
             now=clock,
         )
+        self.borders = Borders(row=self.roster.row, client=self.roster.client)
         self.keeper = Keeper(home) if settings.embedded else None
         self.log = DecisionLog(home / "segments", process=self.name, boot=self.boot)
-        self.shipper = Shipper(
-            home / "segments", live=self.log.stream, synced=lambda: self.log.synced
+        self.shipping = Shipping(
+            home / "segments", log=self.log, clock=clock, pause_s=settings.ship_s
         )
         self.watch = Watch(
             environments=settings.environments,
@@ -105,6 +109,7 @@ class Engine:
         )
         self.monitor = HybridHealthMonitor(
             client=self.roster.client,
+            breach=self.borders.breach,
             flags=lambda environment: flags.current().evaluate(environment, ""),
             board=self.board,
             clock=clock,
@@ -114,14 +119,14 @@ class Engine:
         self.admission = Admission(QueueSettings(capacity=settings.at_once))
         self.router = IntelligentRouter(
             situation=situation,
-            client=self.roster.client,
+            client=self.borders.client,
             board=self.board,
             log=self.log,
             clock=clock,
-            policy=gate.Policy(),
+            policy=policies.Live(),
             cache=self.cache,
             admission=self.admission,
-            listeners=(self.monitor.take,),
+            listeners=(self.monitor.take, self._count),
         )
 
     @property
@@ -146,20 +151,24 @@ class Engine:
 
     def residence(self, environment: EnvironmentName, path: Path) -> Residence:
         """Judge where the actual client of `path` would send data."""
-        row = self.roster.row(environment)
-        if row is None:
-            return Residence(allowed=False, sentence="The environment has no settings.")
-        bedrock = path is Path.DIRECT_BEDROCK
-        return residency.judge_all(
-            residency=row.residency,
-            path=path,
-            target=row.bedrock_target if bedrock else row.mcp_target,
-            region=row.bedrock_region if bedrock else "",
-            models=row.bedrock_models if bedrock else ("",),
-            declared_region=str(
-                row.thresholds.get("bedrock.endpoint_region" if bedrock else "mcp.region", "")
-            ),
-        )
+        return self.borders.residence(environment, path)
+
+    def compliance(self, environment: EnvironmentName) -> Mapping[str, Any]:
+        """Return the policy that this process obeys, and what came of it since the start."""
+        inforce = policies.current().of(environment)
+        return {
+            "version": inforce.version,
+            **policy.encode(inforce),
+            "refused": self.tally.refused(environment),
+            "found": self.tally.found(environment),
+        }
+
+    def _count(self, routed: Routed, _now: datetime) -> None:
+        self.tally.count(routed.caller.environment, routed.broken, routed.pii)
+
+    def _adopt(self, rows: Sequence[EnvironmentRow]) -> None:
+        self.roster.adopt(rows)
+        self.borders.tell(row.name for row in rows)
 
     def support(self, environment: EnvironmentName) -> Mapping[str, Any] | None:
         """Return the support mode of `environment` as last read, None before the first look."""
@@ -175,7 +184,7 @@ class Engine:
         await importing
         async with loops.hand("start") as hand:
             await hand.do(self._refresh)
-            self.roster.adopt(await hand.do(queries.environments))
+            self._adopt(await hand.do(queries.environments))
             await hand.do(self.tools.read)
             self.tools.hand_out()
             await hand.do(self.sharing.round)  # a breaker that is forced is so from the start
@@ -199,7 +208,7 @@ class Engine:
             ("snapshots", self._keep_snapshots),
             ("announcements", self._hear),
             ("process-row", self._keep_row),
-            ("shipper", self._ship),
+            ("shipper", self.shipping.run),
             ("monitor", self._watch),
             ("breakers", self._share),
             ("operations", self._operate),
@@ -215,7 +224,7 @@ class Engine:
         Not before our row is there: checks ask the process that they run in through its door.
         """
         await self._seen.wait()
-        reach = Reach(loop=self.loop, roster=self.roster, monitor=self.monitor)
+        reach = Reach(loop=self.loop, borders=self.borders, monitor=self.monitor)
         tools = Tools(
             clock=self.clock,
             home=self.home,
@@ -255,7 +264,7 @@ class Engine:
                     if rows is None:
                         latest = None  # what was not read now is read in the next round
                     else:
-                        self.roster.adopt(rows)
+                        self._adopt(rows)
                         self.tools.hand_out()
                 seen = latest
 
@@ -278,6 +287,7 @@ class Engine:
         tokens.refresh_if_changed()
         matrices.refresh_if_changed()
         self.tools.read()
+        policies.refresh_if_changed()
         support.reconcile(self.clock())
         self._support = self._look_at_support()
         return queries.environments()
@@ -314,17 +324,6 @@ class Engine:
                     await hand.try_to(heartbeat.beat, process, now=self.clock(), versions=told)
             finally:
                 await asyncio.shield(hand.try_to(heartbeat.stop, process, now=self.clock()))
-
-    async def _ship(self) -> None:
-        async with loops.hand("shipper") as hand:
-            await hand.do(self.shipper.close_the_dead, self.clock())
-            untold, told_at = 0, 0.0
-            while True:
-                untold += await hand.try_to(self.shipper.ship) or 0
-                if untold and self.loop.time() - told_at >= DECISIONS_TOLD_S:
-                    await hand.try_to(stream.announce, "decisions", None)
-                    untold, told_at = 0, self.loop.time()
-                await asyncio.sleep(self.settings.ship_s)
 
     async def _watch(self) -> None:
         """Probe what this process holds the leases of, and learn what others measured."""

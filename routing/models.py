@@ -3,6 +3,7 @@
 from routing.access.models import RoleGrant, SignInDelay, Token, TokenSet, User
 from routing.audit.models import DenialCount, Entry, Stream
 from routing.breakers.models import BreakerMove, SharedBreaker
+from routing.compliance.models import CompliancePolicy
 from routing.decisions.models import Decision
 from routing.deployments.ledger_models import Operation, Release, Step
 from routing.deployments.models import (
@@ -21,6 +22,7 @@ from routing.support.models import AuditRun, Finding, SupportSession
 __all__ = [
     "AuditRun",
     "BreakerMove",
+    "CompliancePolicy",
     "Decision",
     "DenialCount",
     "Deployment",

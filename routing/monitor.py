@@ -38,7 +38,10 @@ _PROVIDER: Mapping[Path, FlagName] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """One path after its probe; `client` None means not configured, `probe` None not probed."""
+    """One path after its probe; `client` None means not configured, `probe` None not probed.
+
+    `breach` says why it may not be used at all.
+    """
 
     environment: EnvironmentName
     path: Path
@@ -46,6 +49,7 @@ class _Seen:
     probe: Probe | None
     on: bool
     monitored: bool
+    breach: str
 
 
 class HybridHealthMonitor:
@@ -59,9 +63,11 @@ class HybridHealthMonitor:
         board: Board,
         clock: Callable[[], datetime],
         interval_s: float,
+        breach: Callable[[EnvironmentName, Path], str] = lambda _environment, _path: "",
     ) -> None:
         self._client = client
         self._flags = flags
+        self._breach = breach
         self._board = board
         self._clock = clock
         self._interval_us = int(interval_s * 1_000_000)
@@ -112,8 +118,9 @@ class HybridHealthMonitor:
             probe=None,
             on=flags[_PROVIDER[path]],
             monitored=flags[FlagName.MONITORING],
+            breach=self._breach(environment, path),
         )
-        if client is None or not seen.monitored:
+        if client is None or not seen.monitored or seen.breach:  # a probe leaves, too
             return seen
         try:
             async with asyncio.timeout(PROBE_WITHIN_S):
@@ -141,6 +148,7 @@ class HybridHealthMonitor:
             configured=seen.client is not None,
             switched_on=seen.on,
             monitored=seen.monitored,
+            breach=seen.breach,
             breaker=breaker,
             probes=tuple(self._looked.get(where, ())),
             traffic=self._window.real(*where, now_us, since_us),

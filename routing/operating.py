@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from routing import loops
+from routing.compliance.borders import Borders
 from routing.core.errors import Unavailable
 from routing.core.values import EnvironmentName, Operation, Path
 from routing.deployments import worker
 from routing.deployments.engine import Tools
 from routing.health.store import Measured
 from routing.monitor import HybridHealthMonitor
-from routing.paths.base import Call, Message
-from routing.paths.roster import Roster
+from routing.paths.base import Call, Message, PathClient
 
 WITHIN_S = 10.0  # a probe or a call for a runner; both have shorter ends of their own
 
@@ -28,12 +28,12 @@ class Reach:
     """What a runner may do to the paths of this process."""
 
     loop: asyncio.AbstractEventLoop
-    roster: Roster
+    borders: Borders[PathClient]
     monitor: HybridHealthMonitor
 
     def tools_digest(self, environment: EnvironmentName) -> str:
         """Return what the MCP client last listed, empty before it did."""
-        return str(getattr(self.roster.client(environment, Path.MCP), "tools_digest", ""))
+        return str(getattr(self.borders.client(environment, Path.MCP), "tools_digest", ""))
 
     def look(self, environment: EnvironmentName, path: Path) -> Measured:
         """Probe one path now."""
@@ -42,9 +42,12 @@ class Reach:
 
     def ask(self, environment: EnvironmentName, path: Path, prompt: str, nonce: str) -> str:
         """Ask `path` past the router and return what it answered; raises Unavailable."""
-        client = self.roster.client(environment, path)
+        client = self.borders.client(environment, path)
         if client is None:
-            raise Unavailable(f"{path} is not configured in {environment}; set its address first.")
+            raise Unavailable(
+                self.borders.breach(environment, path)
+                or f"{path} is not configured in {environment}; set its address first."
+            )
         call = Call(
             environment=environment,
             operation=Operation.STANDARD,

@@ -19,6 +19,7 @@ from routing.attempts import Ask, Attempts, Run
 from routing.breakers.board import Board
 from routing.cache.store import ResponseCache
 from routing.compliance import gate
+from routing.compliance.policy import Broken
 from routing.core import telling
 from routing.core.admission import rank
 from routing.core.chain import Json
@@ -54,9 +55,9 @@ class Routed:
     """What became of an ask; `answer` is None when none was given, `status` is HTTP's.
 
     `code` and `advice` are the words for a caller without an answer, `seq` the record's number,
-    None when an emergency went on without one, `repeats` the decision whose answer is given again.
-    `streamed` is what reached a caller piece by piece, None where nothing did; `duration_us` is
-    then until the first.
+    None when an emergency went on without one, `repeats` the decision whose answer is given again,
+    `broken` the compliance rule that refused it. `streamed` is what reached a caller piece by
+    piece, None where nothing did; `duration_us` is then until the first.
     """
 
     decision_id: str
@@ -75,6 +76,7 @@ class Routed:
     seq: int | None = None
     repeats: str = ""
     streamed: record.Streamed | None = None
+    broken: Broken | None = None
 
     @property
     def usage(self) -> tuple[int, int] | None:
@@ -93,7 +95,7 @@ class IntelligentRouter:
         board: Board,
         log: DecisionLog,
         clock: Callable[[], datetime],
-        policy: gate.Policy,
+        policy: gate.InForce,
         cache: ResponseCache | None = None,
         admission: Admission | None = None,
         listeners: Sequence[Callable[[Routed, datetime], None]] = (),
@@ -113,7 +115,8 @@ class IntelligentRouter:
 
     def explain(self, ask: Ask) -> tuple[Decision, State]:
         """Return what `route` would promise for `ask` now; no call is made, nothing is booked."""
-        verdict, state = self._check(ask), self._state(ask)
+        verdict = self._check(ask)
+        state = gate.within(verdict, self._state(ask))
         return decide(_request(ask, state, verdict.refusal, self._clock()), state), state
 
     async def route(self, ask: Ask) -> Routed:
@@ -153,11 +156,14 @@ class IntelligentRouter:
 
     async def _begin(self, ask: Ask) -> Run:
         began = time.monotonic()
+        if self._log.problem and ask.operation is not Operation.EMERGENCY:
+            # No call is made, nor paid for, that could not be booked.
+            raise Unavailable(self._log.problem, retry_after_s=5)
         if ask.size > LARGE:
             verdict = await asyncio.to_thread(self._check, ask)
         else:
             verdict = self._check(ask)
-        state = self._state(ask)
+        state = gate.within(verdict, self._state(ask))
         now = self._clock()
         request = _request(ask, state, verdict.refusal, now)
         decision = decide(request, state)
@@ -189,7 +195,7 @@ class IntelligentRouter:
 
     def _renew(self, run: Run) -> None:
         """Decide anew after a wait: flags, breakers and health may have changed meanwhile."""
-        run.state = self._state(run.ask)
+        run.state = gate.within(run.verdict, self._state(run.ask))
         run.request = _request(run.ask, run.state, run.verdict.refusal, self._clock())
         run.decision = decide(run.request, run.state)
 
@@ -257,7 +263,12 @@ class IntelligentRouter:
             repeats=run.repeats,
             once=run.ask.once,
             prompt=record.prompt(
-                sent=run.verdict.texts, asked=run.ask.texts, pii=run.verdict.classes
+                masked=run.verdict.masked, asked=run.ask.texts, pii=run.verdict.classes
+            ),
+            judged=record.Judged(
+                policy=run.verdict.policy,
+                pii=str(run.verdict.treatment),
+                broken=str(gate.broken(run.verdict, run.decision) or ""),
             ),
         )
 
@@ -302,13 +313,14 @@ class IntelligentRouter:
             retry_after_s=told.retry_after_s,
             repeats=run.repeats,
             streamed=_streamed(run, left=status == GONE),
+            broken=gate.broken(run.verdict, run.decision),
         )
 
     def _tell(self, run: Run, reason: Reason) -> Told:
         return telling.tell(
             reason=reason,
             failure=run.failure,
-            refusal=run.verdict.refusal,
+            refusal=gate.sentence(run.verdict, run.decision),
             said_s=run.said_s,
             wait_s=self._attempts.wait_s(run),
             begun=run.begun,

@@ -16,6 +16,7 @@ from routing.access.tokens import TokenFacts
 from routing.audit import guards
 from routing.cache.shared import Shared
 from routing.changes import first_run as ground
+from routing.compliance import queries as compliance
 from routing.core import matrix, vocabulary
 from routing.core.decision import Decision, PathFacts, State, Versions
 from routing.core.errors import Broken, Unavailable
@@ -87,6 +88,7 @@ def refresh() -> None:
     flags.refresh()
     tokens.load()
     matrices.refresh()
+    compliance.refresh()
 
 
 def versions() -> dict[str, int]:
@@ -97,6 +99,7 @@ def versions() -> dict[str, int]:
     seen |= {f"overrides:{e}": kept.overrides_of(e).version for e in served}
     if _engine is not None:
         seen |= {f"breakers:{e}": moves for e, moves in _engine.sharing.versions().items()}
+    seen |= {f"compliance:{e}": compliance.current().of(e).version for e in served}
     return seen | {"tokens": tokens.current().version}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
+from dashboard.cards.backlog import decision_items
 from dashboard.cards.breakers import BreakerBoard, breaker_board
 from dashboard.cards.flags import (
     FlagCard,
@@ -57,6 +58,7 @@ __all__ = [
     "audit_line",
     "breaker_board",
     "change_feed",
+    "decision_items",
     "diff",
     "direct_bedrock_lane",
     "flag_card",

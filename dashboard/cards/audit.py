@@ -44,6 +44,10 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     Action.TOOLS_ACCEPT: ("accepted the changed MCP tool", "tried to accept the MCP tool"),
     Action.BREAKER_FORCE: ("forced the breaker of", "tried to force the breaker of"),
     Action.BREAKER_RELEASE: ("released the breaker of", "tried to release the breaker of"),
+    Action.COMPLIANCE_CHANGE: (
+        "changed the compliance policy of",
+        "tried to change the compliance policy of",
+    ),
     Action.DENIALS_SUPPRESSED: ("was refused too often to book each time",) * 2,
     Action.ROUTE_ASK: ("asked to route", "tried to route"),
     Action.REPORT_READ: ("read the report of", "tried to read the report of"),

@@ -22,7 +22,8 @@ class Sources:
 
     `write` books a record in the decision stream `stream` and returns its number. `health` gives
     the rows as this process knows them, `support` the support mode, None while there is none,
-    `admission` the line before execution.
+    `admission` the line before execution, `compliance` the policy in force and what it refused
+    since the start of this process, `backlog` what the database lacks of its decisions.
     """
 
     process: str
@@ -36,6 +37,8 @@ class Sources:
     health: Callable[[EnvironmentName], Sequence[Mapping[str, Any]]]
     support: Callable[[EnvironmentName], Mapping[str, Any] | None]
     admission: Callable[[], Figures]
+    backlog: Callable[[], Mapping[str, Any] | None] = lambda: None
+    compliance: Callable[[EnvironmentName], Mapping[str, Any] | None] = lambda _: None
 
 
 async def make(sources: Sources, *, caller: record.Caller, now: datetime) -> Reply:
@@ -55,7 +58,9 @@ async def make(sources: Sources, *, caller: record.Caller, now: datetime) -> Rep
             "breakers": replies.breakers(own),
             "health": [dict(row) for row in sources.health(environment)],
             "admission": asdict(sources.admission()),
+            "compliance": sources.compliance(environment),
             "support_mode": sources.support(environment),
+            "backlog": sources.backlog(),
             "nonce": caller.nonce,
             "stream": sources.stream,
             "seq": seq,

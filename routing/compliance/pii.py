@@ -41,15 +41,16 @@ class Masked:
     classes: tuple[PiiClass, ...]
 
 
+_MASKS = {kind: f"[{kind}]" for kind in PiiClass}
 _RANK = {kind: rank for rank, kind in enumerate(PiiClass)}
 _HINT = re.compile(r"[0-9@]")
+_TWO_DIGITS = re.compile(r"\d\d", re.ASCII)
 _FIVE_DIGITS = re.compile(r"(?:\d[^\d]{0,3}){5}", re.ASCII)
 _ROUNDS = 4
 
 
 Hit = tuple[int, int, PiiClass]  # start, end, class
-_GLUED_BEFORE = re.compile(r"[0-9A-Za-z+]\Z|\d[.,]\Z", re.ASCII)
-_GLUED_AFTER = re.compile(r"[0-9A-Za-z]|[.,]\d", re.ASCII)
+_GLUE = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
 def _merged(hits: Iterable[Hit]) -> list[Hit]:
@@ -78,40 +79,54 @@ def _blanked(text: str, spans: Iterable[tuple[int, int]]) -> str:
 def _found(text: str) -> list[Hit]:
     hits: list[Hit] = []
     if "@" in text or "%40" in text:
-        hits += [(*span, PiiClass.EMAIL) for span in shapes.emails(text)]
-    if _FIVE_DIGITS.search(text):
-        plain = _blanked(text, shapes.uuids(text))
-        hits += [(*span, PiiClass.IBAN) for span in shapes.ibans(plain)]
-        hits += [(*span, PiiClass.CARD) for span in shapes.cards(plain)]
-        hits += [(*span, PiiClass.NATIONAL_ID) for span in identities.find(plain)]
-        hits += [(*span, PiiClass.PHONE) for span in phones.find(plain)]
+        hits += [(start, end, PiiClass.EMAIL) for start, end in shapes.emails(text)]
+    if not _TWO_DIGITS.search(text):
+        return _merged(hits)
+    plain = _blanked(text, shapes.uuids(text))
+    pairs = shapes.pairs(plain)
+    hits += [(start, end, PiiClass.IBAN) for start, end in shapes.ibans(plain, pairs)]
+    hits += [(start, end, PiiClass.NATIONAL_ID) for start, end in identities.find(plain, pairs)]
+    if _FIVE_DIGITS.search(plain):
+        hits += [(start, end, PiiClass.CARD) for start, end in shapes.cards(plain)]
+        hits += [(start, end, PiiClass.PHONE) for start, end in phones.find(plain)]
     return _merged(hits)
 
 
 def _is_glued(text: str, hit: Hit) -> bool:
     """Return whether a neighbour may have been taken for more of the same number or word."""
     start, end, _ = hit
-    before = _GLUED_BEFORE.search(text, max(0, start - 2), start)
-    return before is not None or _GLUED_AFTER.match(text, end) is not None
+    before, after = text[start - 1 : start], text[end : end + 1]
+    return (
+        before in _GLUE
+        or after in _GLUE
+        or before == "+"
+        or (before in {".", ","} and text[start - 2 : start - 1] in _GLUE)
+        or (after in {".", ","} and text[end + 1 : end + 2].isdecimal())
+    )
 
 
-def scan(text: str) -> tuple[Finding, ...]:
-    """Return what is found, sorted, without overlaps; linear in the length of `text`."""
+def _hits(text: str) -> list[Hit]:
+    """Return what is found, sorted and apart, at its places in `text`."""
     folded = folding.fold(text)
-    if not _HINT.search(folded.text):
-        return ()
     seen = folded.text
-    hits: list[Hit] = []
-    for _ in range(_ROUNDS):
-        found = _found(seen)
-        hits += found
+    if not _HINT.search(seen):
+        return []
+    hits = found = _found(seen)
+    for _ in range(_ROUNDS - 1):
         # Only what is glued to a finding can read differently once the finding is masked.
         if not any(_is_glued(seen, hit) for hit in found):
             break
         seen = _blanked(seen, [hit[:2] for hit in found])
-    if folded.positions is not None:
-        hits = [(*folded.span(start, end), kind) for start, end, kind in hits]
-    return tuple(Finding(kind=kind, start=s, end=e) for s, e, kind in _merged(hits))
+        found = _found(seen)
+        hits = _merged([*hits, *found])
+    if folded.positions is None:
+        return hits
+    return _merged((*folded.span(start, end), kind) for start, end, kind in hits)
+
+
+def scan(text: str) -> tuple[Finding, ...]:
+    """Return what is found, sorted, without overlaps; linear in the length of `text`."""
+    return tuple(Finding(kind=kind, start=start, end=end) for start, end, kind in _hits(text))
 
 
 def mask(text: str, findings: Sequence[Finding] | None = None) -> Masked:
@@ -119,13 +134,14 @@ def mask(text: str, findings: Sequence[Finding] | None = None) -> Masked:
 
     Scans first where no findings are given. Masking what is masked changes nothing.
     """
-    hits = _merged(
-        (f.start, f.end, f.kind) for f in (scan(text) if findings is None else findings)
-    )
-    pieces = []
+    given = findings is not None
+    hits = _merged((f.start, f.end, f.kind) for f in findings or ()) if given else _hits(text)
+    if not hits:
+        return Masked(text=text, classes=())
+    pieces: list[str] = []
     at = 0
     for start, end, kind in hits:
-        pieces += [text[at:start], f"[{kind}]"]
+        pieces += (text[at:start], _MASKS[kind])
         at = end
     classes = sorted({kind for _, _, kind in hits}, key=_RANK.__getitem__)
-    return Masked(text="".join([*pieces, text[at:]]), classes=tuple(classes))
+    return Masked(text="".join((*pieces, text[at:])), classes=tuple(classes))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from routing.core.values import Path, Residency
+from routing.fleet.queries import EnvironmentRow
 
 # AWS regions on EU soil. London (eu-west-2) and Zurich (eu-central-2) are not in the EU.
 EU_REGIONS = frozenset(
@@ -174,6 +175,21 @@ def _eu_bedrock(target: str, region: str, model: str, declared: str) -> Residenc
     if model:
         judged.append(_eu_model(model))
     return next((each for each in judged if not each.allowed), judged[0])
+
+
+def of(row: EnvironmentRow, path: Path) -> Residence:
+    """Judge `path` by the settings that its client is made from."""
+    bedrock = path is Path.DIRECT_BEDROCK
+    return judge_all(
+        residency=row.residency,
+        path=path,
+        target=row.target(path),
+        region=row.bedrock_region if bedrock else "",
+        models=row.bedrock_models if bedrock else ("",),
+        declared_region=str(
+            row.thresholds.get("bedrock.endpoint_region" if bedrock else "mcp.region", "")
+        ),
+    )
 
 
 def judge(

@@ -7,10 +7,12 @@ again from each of their own characters. All work on folded text (`folding`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from re import ASCII, IGNORECASE
+from collections.abc import Iterator, Sequence
+from re import ASCII, DOTALL, IGNORECASE
 
-from stdnum import luhn, numdb
+from stdnum import numdb
+
+from routing.compliance import digits
 
 Span = tuple[int, int]
 
@@ -32,6 +34,8 @@ def uuids(text: str) -> Iterator[Span]:
 
 def _inside_hash(text: str, start: int, end: int) -> bool:
     """Return whether the span is only a part of one unbroken run of hexadecimal digits."""
+    if not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()):
+        return False
     before = _ALNUM.match(text[max(0, start - _TOKEN_REACH) : start][::-1])
     after = _ALNUM.match(text, end, end + _TOKEN_REACH)
     around = (before[0] if before else "") + (after[0] if after else "")
@@ -53,8 +57,15 @@ def _iban_tails() -> dict[str, re.Pattern[str]]:
     return tails
 
 
-# Found by its check digits: digits are rarer than letters.
-_IBAN_CHECK = re.compile(r"\d\d(?<=[A-Za-z]{2}\d\d)", ASCII)
+# Digits are rarer than letters, so what begins with letters is found by the digits behind them.
+_PAIR = re.compile(r"\d\d(?<=[A-Za-z]{2}\d\d)", ASCII)
+
+
+def pairs(text: str) -> list[int]:
+    """Return where two digits stand behind two letters."""
+    return [pair.start() for pair in _PAIR.finditer(text)]
+
+
 _IBAN_TAILS = _iban_tails()
 _IBAN_DIGITS = str.maketrans(
     {letter: str(int(letter, 36)) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
@@ -62,22 +73,25 @@ _IBAN_DIGITS = str.maketrans(
 )
 
 
-def ibans(text: str) -> Iterator[Span]:
-    """Yield spans of the registered structure of their country whose check digits are right."""
-    for check in _IBAN_CHECK.finditer(text):
-        start = check.start() - 2
-        tail = _IBAN_TAILS.get(text[start : start + 2].upper())
-        match = tail.match(text, check.end()) if tail else None
+def ibans(text: str, pairs: Sequence[int]) -> Iterator[Span]:
+    """Yield spans of the registered structure of their country whose check digits are right.
+
+    `pairs` are the places of all that can be check digits.
+    """
+    for at in pairs:
+        tail = _IBAN_TAILS.get(text[at - 2 : at].upper())
+        match = tail.match(text, at + 2) if tail else None
         if match is None:
             continue
-        number = (match[0] + text[start : check.end()]).upper().translate(_IBAN_DIGITS)
+        number = (match[0] + text[at - 2 : at + 2]).upper().translate(_IBAN_DIGITS)
         # ISO 7064, modulus 97
-        if int(number) % 97 == 1 and not _inside_hash(text, start, match.end()):
-            yield start, match.end()
+        if int(number) % 97 == 1 and not _inside_hash(text, at - 2, match.end()):
+            yield at - 2, match.end()
 
 
-_CARD_RUN = re.compile(r"\d(?<!\d\d)(?:[ -]?\d){13,}", ASCII)
-_DIGITS = re.compile(r"\d+", ASCII)
+# A first group of four or more, and enough digits behind it to be a card at all.
+_CARD_FIRST = re.compile(r"[2-6](?=\d{3})(?<!\d.)(?=(?:[ -]?\d){13})", ASCII | DOTALL)
+_CARD_GROUPS = re.compile(r"(\d+)" + r"(?:[ -](\d\d+))?" * 4, ASCII)
 _ISSUED = re.compile(
     r"4\d{15}(?:\d{3})?"  # Visa
     r"|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}"  # Mastercard
@@ -88,41 +102,39 @@ _ISSUED = re.compile(
     r"|6\d{15,18}",  # Discover, UnionPay, Maestro
     ASCII,
 )
-_CARD_GROUPS = 5
+_DECIMAL = frozenset(".,")
+_SHORTEST_CARD, _LONGEST_CARD = 14, 19
 
 
-def _card_end(text: str, groups: list[Span]) -> int:
+def _card_end(groups: re.Match[str]) -> int:
     """Return where the longest card number that starts with the first group ends, 0 for none."""
     end = 0
     number = ""
-    for start, stop in groups:
-        if stop - start < 2 or len(number) + stop - start > 19:
+    for position, group in enumerate(groups.groups(), 1):
+        if group is None or len(number) + len(group) > _LONGEST_CARD:
             break
-        number += text[start:stop]
-        if _ISSUED.fullmatch(number) and luhn.is_valid(number):
-            end = stop
+        number += group
+        if len(number) >= _SHORTEST_CARD and _ISSUED.fullmatch(number) and digits.luhn(number):
+            end = groups.end(position)
     return end
 
 
 def _is_fraction(text: str, start: int, end: int) -> bool:
     """Return whether the digits go on beyond a decimal sign: a measure, not a number of a card."""
-    before = text[max(0, start - 2) : start]
-    after = text[end : end + 2]
-    return (before[-1:] in {".", ","} and before[0].isdigit()) or (
-        after[:1] in {".", ","} and after[1:].isdigit()
+    before, after = text[start - 1 : start], text[end : end + 1]
+    return (before in _DECIMAL and text[start - 2 : start - 1].isdigit()) or (
+        after in _DECIMAL and text[end + 1 : end + 2].isdigit()
     )
 
 
 def cards(text: str) -> Iterator[Span]:
     """Yield spans of groups of digits that an issuer may have given out, with Luhn's digit."""
-    for run in _CARD_RUN.finditer(text):
-        groups = [group.span() for group in _DIGITS.finditer(text, *run.span())]
-        for i, (start, stop) in enumerate(groups):
-            if stop - start < 4 or text[start] not in "23456":
-                continue
-            end = _card_end(text, groups[i : i + _CARD_GROUPS])
-            if end and not _is_fraction(text, start, end) and not _inside_hash(text, start, end):
-                yield start, end
+    for first in _CARD_FIRST.finditer(text):
+        start = first.start()
+        groups = _CARD_GROUPS.match(text, start)
+        end = _card_end(groups) if groups else 0
+        if end and not _is_fraction(text, start, end) and not _inside_hash(text, start, end):
+            yield start, end
 
 
 # `=`, `/`, `?` and `&` end a local part though RFC 5322 allows them: they are the syntax of
@@ -133,6 +145,9 @@ _LOCAL_BACKWARDS = re.compile(r"[\w.'%~!#$^*+-]{1,128}(?:=[\w.-]{1,64}\+[\w.+-]{
 _DOMAIN = re.compile(r"(?=[^\W_])[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _TOP_LEVEL = re.compile(r"[^\W\d_]{2}|xn--", IGNORECASE)
 _FILES = frozenset({"png", "jpg", "jpeg", "gif", "webp", "svg"})  # icon@2x.png
+
+
+_NOBODY = "git"  # git@github.com:... is the address of a machine
 
 
 def _domain_end(text: str, start: int) -> int:
@@ -158,5 +173,5 @@ def emails(text: str) -> Iterator[Span]:
         if not end or local is None:
             continue
         bare = local[0].rstrip("'!#$%^*.~-")  # backwards: what stands before the address
-        if bare:
+        if bare and bare[::-1] != _NOBODY:
             yield sign.start() - len(bare), end

@@ -6,11 +6,12 @@ and by UTF-16 unit agree. Nothing here normalises text: what is stored is what i
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, overload
 
@@ -30,6 +31,10 @@ _STRING = re.compile(r'"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WORD = re.compile(r"[A-Za-z]+")
 _WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
+_LEAVES = frozenset({str, bool, type(None)})
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False
+).encode
 
 
 def canonical(value: Json) -> bytes:
@@ -38,9 +43,58 @@ def canonical(value: Json) -> bytes:
     Raises Invalid for floats, integers beyond 2^53-1, keys that are not ASCII text, lone
     surrogates, nesting deeper than 32 and anything that is not JSON, naming the place.
     """
-    plain = _plain(value, "$", MAX_DEPTH)
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
+    if not _is_plain(value):
+        return _encode(_plain(value, "$", MAX_DEPTH)).encode()
+    try:
+        return _encode(value).encode()
+    except UnicodeEncodeError:  # half a surrogate pair; which one is told by who looks at each
+        return _encode(_plain(value, "$", MAX_DEPTH)).encode()
+
+
+def _is_plain(value: object) -> bool:
+    """Tell at little cost whether `value` can be written as it is, but for surrogates.
+
+    False only means that it must be looked at more closely, for each decision costs this.
+    """
+    level: list[object] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[object] = []
+        for node in level:
+            kind = type(node)
+            if kind in _LEAVES:
+                continue
+            look = _LOOKS.get(kind)
+            if look is None or not look(node, below):
+                return False
+        if not below:
+            return True
+        level = below
+    return False
+
+
+def _plain_keys(node: dict[Any, Any], below: list[object]) -> bool:
+    below += node.values()
+    try:
+        return all(map(str.isascii, node))
+    except TypeError:
+        return False
+
+
+def _plain_items(node: Sequence[object], below: list[object]) -> bool:
+    below += node
+    return True
+
+
+def _plain_number(node: int, _: list[object]) -> bool:
+    return -MAX_INT <= node <= MAX_INT
+
+
+_LOOKS: Mapping[type, Callable[[Any, list[object]], bool]] = {
+    dict: _plain_keys,
+    list: _plain_items,
+    tuple: _plain_items,
+    int: _plain_number,
+}
 
 
 def _plain(value: object, where: str, depth: int) -> object:
@@ -99,9 +153,14 @@ def link(stream: str, seq: int, prev: bytes, body: bytes) -> bytes:
     """
     if len(prev) != HASH_BYTES:
         raise Invalid(f"A hash has {HASH_BYTES} bytes; the predecessor's has {len(prev)}.")
+    place = seq.to_bytes(8, "big") + prev + len(body).to_bytes(4, "big")
+    return hashlib.sha256(_head(stream) + place + body).digest()
+
+
+@functools.lru_cache(maxsize=64)
+def _head(stream: str) -> bytes:
     name = stream.encode()
-    head = (LABEL, b"\x00", len(name).to_bytes(4, "big"), name, seq.to_bytes(8, "big"), prev)
-    return hashlib.sha256(b"".join((*head, len(body).to_bytes(4, "big"), body))).digest()
+    return LABEL + b"\x00" + len(name).to_bytes(4, "big") + name
 
 
 def read(body: bytes) -> Json:

@@ -63,9 +63,10 @@ class Traffic:
 class Known:
     """Everything that the status of one path is judged from.
 
-    `since_us` is when the breaker last went half-open, 0 if it never did: older traffic leaves
-    the status, and older probes do once one has succeeded since. `traffic` is counted by the
-    caller over the window, from `since_us` on.
+    `breach` says why compliance shuts the path, empty where it does not: such a path is off and
+    red, whatever else is known. `since_us` is when the breaker last went half-open, 0 if it never
+    did: older traffic leaves the status, and older probes do once one has succeeded since.
+    `traffic` is counted by the caller over the window, from `since_us` on.
     """
 
     path: Path
@@ -73,6 +74,7 @@ class Known:
     switched_on: bool = True
     monitored: bool = True
     maintenance: bool = False
+    breach: str = ""
     breaker: Breaker = Breaker.CLOSED
     probes: Sequence[Looked] = ()
     traffic: Traffic = field(default_factory=Traffic)
@@ -121,6 +123,7 @@ def worst(healths: Sequence[Health]) -> Health:
 def _fixed(known: Known) -> Judged | None:
     states = (
         (not known.configured, Health.NOT_CONFIGURED, "No settings for this path."),
+        (bool(known.breach), Health.UNHEALTHY, known.breach),
         (not known.switched_on, Health.OFF, "Switched off by its flag."),
         (known.maintenance, Health.MAINTENANCE, "In maintenance."),
         (not known.monitored, Health.UNKNOWN, "Monitoring is switched off: nothing is measured."),

@@ -208,6 +208,7 @@ class Action(StrEnum):
     TOOLS_ACCEPT = "tools.accept"
     BREAKER_FORCE = "breaker.force"
     BREAKER_RELEASE = "breaker.release"
+    COMPLIANCE_CHANGE = "compliance.change"
     DENIALS_SUPPRESSED = "denials.suppressed"
     ROUTE_ASK = "route.ask"
     REPORT_READ = "report.read"

@@ -10,7 +10,7 @@ from django.db.models import Max
 
 from routing.core import chain
 from routing.core.errors import Broken
-from routing.decisions import segment, shipper
+from routing.decisions import segment
 from routing.decisions.models import Decision
 
 
@@ -35,15 +35,18 @@ class Lag:
 
 
 def look(folder: Path) -> tuple[Lag, ...]:
-    """Return every segment of `folder` that was not shipped whole, by name."""
-    return tuple(_look(path) for path in sorted(folder.glob("*.seg")))
+    """Return every segment of `folder` that was not shipped whole, by stream and part."""
+    parts = [path for found in segment.streams(folder).values() for path in found]
+    return tuple(_look(path) for path in parts)
 
 
 def _look(path: Path) -> Lag:
-    stream = shipper.stream_of(path)
+    stream, _ = segment.stream_of(path)
     copied = Decision.objects.filter(stream=stream).aggregate(last=Max("seq"))["last"] or 0
     on_disk, since, problem = 0, None, ""
     try:
+        # What stands before this part is its own part's lag.
+        copied = max(copied, (segment.first_seq(path) or 1) - 1)
         for record in segment.read(path, stream=stream):
             on_disk = record.seq
             if on_disk > copied and since is None:

@@ -1,44 +1,55 @@
 """The decision log of this process: a record is acknowledged when it is on disk.
 
 One writer thread commits whatever gathered while the last sync ran (group commit); callers await
-their own record. The database is not in the way: `shipper` copies to it afterwards.
+their own record. The database is not in the way: `shipper` copies to it afterwards. A disk that
+takes nothing is tried again every second until it does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import queue
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from routing.core.errors import Unavailable
-from routing.decisions.segment import Segment
+from routing.decisions.disk import Disk
+from routing.decisions.segment import PART_BYTES, Segment
 
 log = logging.getLogger(__name__)
 BATCH = 512
 CLOSE_WITHIN_S = 5.0
+TRY_AGAIN_S = 1.0
 
 
-@dataclass(slots=True)
-class _Waiting:
-    body: Mapping[str, Any]
-    loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[int] = field(repr=False)
+# A record, the caller that awaits it and that one's loop: a tuple, for each decision makes one.
+_Waiting = tuple[Mapping[str, Any], "asyncio.Future[int]", asyncio.AbstractEventLoop]
 
 
 class DecisionLog:
     """The pen of one stream. Open it once a process life, close it at the end."""
 
-    def __init__(self, folder: Path, *, process: str, boot: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        process: str,
+        boot: str,
+        disk: Disk | None = None,
+        part_bytes: int = PART_BYTES,
+    ) -> None:
         self.stream = f"decision:{process}:{boot}"
         self.path = folder / f"{process}-{boot}.seg"
+        self._disk = disk
+        self._part_bytes = part_bytes
+        self._problem = ""
         self.log_id = secrets.token_bytes(32)
         self._lost = 0
         self._synced = 0
@@ -50,7 +61,13 @@ class DecisionLog:
 
     def open(self, now: datetime) -> None:
         """Create the segment, write `opened`, start the writer; raises OSError."""
-        segment = Segment(self.path, stream=self.stream, log_id=self.log_id)
+        segment = Segment(
+            self.path,
+            stream=self.stream,
+            log_id=self.log_id,
+            disk=self._disk,
+            part_bytes=self._part_bytes,
+        )
         opened = {"v": 1, "kind": "opened", "at": stamp(now), "log_id": self.log_id.hex()}
         try:
             segment.append([opened])
@@ -66,6 +83,16 @@ class DecisionLog:
         """The number of the last record that is on disk."""
         return self._synced
 
+    @property
+    def problem(self) -> str:
+        """Why the disk took nothing when it was last tried, empty where it did."""
+        return self._problem
+
+    @property
+    def lost(self) -> int:
+        """How many answers were given without a record and are in no gap entry yet."""
+        return self._lost
+
     async def record(self, body: Mapping[str, Any]) -> int:
         """Return the sequence number of `body` once it is synced.
 
@@ -80,9 +107,9 @@ class DecisionLog:
                     "this one again.",
                     retry_after_s=5,
                 )
-            self._queue.put(_Waiting(body=body, loop=loop, done=done))
-        # A caller that goes away must not take its record along: it may be on disk already.
-        return await asyncio.shield(done)
+            self._queue.put((body, done, loop))
+        # A caller that goes away takes only its future along: the record is written all the same.
+        return await done
 
     def count_loss(self) -> None:
         """Count an answer given without a record; the next record is preceded by a gap entry."""
@@ -100,8 +127,15 @@ class DecisionLog:
         if self._thread.is_alive():
             log.error("The decision log still writes; the next process closes %s.", self.path.name)
             return
-        with contextlib.suppress(OSError):  # then the next process closes it
+        try:
             self._append([{"v": 1, "kind": "closed", "at": stamp(now), "by": "self"}])
+        except OSError as error:  # then the next process closes it
+            log.error(
+                "The decision log could not be closed (%s); %d emergencies that went on without a "
+                "record stand nowhere but here.",
+                error.strerror,
+                self._lost,
+            )
         self._segment.close()
         self._segment = None
 
@@ -110,12 +144,17 @@ class DecisionLog:
             batch, last = self._gather()
             if batch:
                 self._commit(batch)
+            elif not last:
+                self._try_again()
             if last:
                 return
 
     def _gather(self) -> tuple[list[_Waiting], bool]:
         batch: list[_Waiting] = []
-        item = self._queue.get()
+        try:
+            item = self._queue.get(timeout=TRY_AGAIN_S if self._problem else None)
+        except queue.Empty:
+            return batch, False
         while True:
             if item is None:
                 return batch, True
@@ -129,24 +168,42 @@ class DecisionLog:
 
     def _commit(self, batch: list[_Waiting]) -> None:
         try:
-            numbers = self._append([w.body for w in batch])
+            numbers = self._append([body for body, _, _ in batch])
         except OSError as error:
-            log.exception("The decision log cannot be written.")
-            problem = Unavailable(
-                f"The decision log cannot be written ({error.strerror}); free space under "
-                "HYBRIDOPS_HOME/segments.",
-                retry_after_s=5,
-            )
-            for waiting in batch:
-                _tell(waiting, problem=problem)
+            self._fail(error)
+            _tell(batch, Unavailable(self._problem, retry_after_s=5))
             return
         except Exception as error:
             # A body that cannot be written is its caller's fault, never the end of the log.
             log.exception("A decision record was refused.")
             self._one_by_one(batch, error)
             return
-        for waiting, number in zip(batch, numbers, strict=True):
-            _tell(waiting, number=number)
+        _tell(batch, numbers)
+
+    def _fail(self, error: OSError) -> None:
+        if not self._problem:  # once, not for every request of an outage
+            log.exception("The decision log cannot be written.")
+        self._problem = (
+            f"The decision log cannot be written ({error.strerror}), so only emergencies are "
+            "answered; free space under HYBRIDOPS_HOME/segments. It is tried again by itself."
+        )
+
+    def _try_again(self) -> None:
+        """Look whether the disk takes something; if so, say at once what was lost meanwhile."""
+        assert self._segment is not None
+        try:
+            self._segment.probe()
+            if self._lost:
+                self._append([])
+        except OSError as error:
+            self._fail(error)
+            return
+        self._recovered()
+
+    def _recovered(self) -> None:
+        if self._problem:
+            log.warning("The decision log can be written again.")
+            self._problem = ""
 
     def _append(self, bodies: Sequence[Mapping[str, Any]]) -> list[int]:
         """Append `bodies`, after a gap entry for what was lost before; return their numbers."""
@@ -158,29 +215,37 @@ class DecisionLog:
         with self._lock:
             self._lost -= lost
         self._synced = numbers[-1]
+        self._recovered()
         return numbers[len(gap) :]
 
     def _one_by_one(self, batch: list[_Waiting], error: Exception) -> None:
         if len(batch) == 1:
-            _tell(batch[0], problem=error)
+            _tell(batch, error)
             return
         for waiting in batch:
             self._commit([waiting])
 
 
-def _tell(
-    waiting: _Waiting, *, number: int | None = None, problem: Exception | None = None
-) -> None:
-    def settle() -> None:
-        if waiting.done.done():
-            return
-        if problem is not None:
-            waiting.done.set_exception(problem)
-        elif number is not None:
-            waiting.done.set_result(number)
+def _tell(batch: Sequence[_Waiting], outcome: Sequence[int] | Exception) -> None:
+    """Settle the callers of `batch`: each loop is woken once, whatever waits in it."""
+    numbers = itertools.repeat(0) if isinstance(outcome, Exception) else outcome
+    problem = outcome if isinstance(outcome, Exception) else None
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[int], int]]] = {}
+    for (_, done, loop), number in zip(batch, numbers, strict=False):
+        by_loop.setdefault(loop, []).append((done, number))
+    for loop, settled in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the callers' loop has ended
+            loop.call_soon_threadsafe(_settle, settled, problem)
 
-    with contextlib.suppress(RuntimeError):  # the caller's loop has ended
-        waiting.loop.call_soon_threadsafe(settle)
+
+def _settle(settled: Sequence[tuple[asyncio.Future[int], int]], problem: Exception | None) -> None:
+    for done, number in settled:
+        if done.done():  # its caller has gone away
+            continue
+        if problem is not None:
+            done.set_exception(problem)
+        else:
+            done.set_result(number)
 
 
 def stamp(now: datetime) -> str:

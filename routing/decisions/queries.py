@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -68,6 +69,25 @@ class Recent:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What a serving process has on disk and the database lacks; none of it needs the database.
+
+    `since` is when nothing waited for the last time. `others` are streams of ended processes that
+    are still being copied, `broken` those that need a look, with why. `problem` says why the disk
+    takes nothing; `lost` counts emergencies that no gap entry tells of yet.
+    """
+
+    stream: str
+    on_disk: int
+    waiting: int
+    since: datetime
+    others: int = 0
+    lost: int = 0
+    problem: str = ""
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+
 def recent(environment: EnvironmentName, n: int = 500) -> Recent:
     """Return the last `n` decisions that reached the database, read by one statement."""
     found = (
@@ -76,6 +96,19 @@ def recent(environment: EnvironmentName, n: int = 500) -> Recent:
         .values_list(*_COLUMNS)[:n]
     )
     return Recent(rows=tuple(_row(*raw) for raw in found))
+
+
+def refused(environment: EnvironmentName, since: datetime) -> dict[str, int]:
+    """Return how many requests broke each compliance rule since then, as far as was copied.
+
+    Only the newest 10 000 are looked at.
+    """
+    found = Decision.objects.filter(
+        environment=str(environment), at__gte=since, reason=str(Reason.REFUSED_COMPLIANCE)
+    ).order_by("-at")
+    bodies = found.values_list("body", flat=True)[:10_000]
+    said = (json.loads(bytes(body)) for body in bodies)
+    return dict(Counter(one.get("compliance", {}).get("broken") or "not told" for one in said))
 
 
 _COLUMNS = (

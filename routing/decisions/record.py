@@ -33,8 +33,8 @@ class Caller:
 class Prompt:
     """What is kept of a prompt: digest, size in bytes, classes of personal data found.
 
-    The digest is that of what might be sent, so that none is ever kept of masked personal data,
-    which is short enough to be guessed; the size is that of what was asked.
+    The digest is that of the masked texts, sent so or not, so that none is ever kept of personal
+    data, which is short enough to be guessed; the size is that of what was asked.
     """
 
     sha256: str
@@ -53,6 +53,15 @@ class Streamed:
     pieces: int
     size: int
     total_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Which version of the policy judged, what it does with personal data, the rule broken."""
+
+    policy: int = 0
+    pii: str = "mask"
+    broken: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,14 +98,15 @@ class Promise:
     conclusion: Conclusion
     attempts: Sequence[Attempt]
     prompt: Prompt
+    judged: Judged
     repeats: str = ""
     once: Once | None = None
 
 
-def prompt(*, sent: Sequence[str], asked: Sequence[str], pii: Sequence[str] = ()) -> Prompt:
+def prompt(*, masked: Sequence[str], asked: Sequence[str], pii: Sequence[str] = ()) -> Prompt:
     """Return what is kept; each text is hashed with its length, so none can be shifted."""
     digest = hashlib.sha256()
-    for text in sent:
+    for text in masked:
         data = text.encode()
         digest.update(len(data).to_bytes(8, "big") + data)
     size = sum(len(text.encode()) for text in asked)
@@ -148,7 +158,7 @@ def lost(opened: Mapping[str, Json], *, now: datetime) -> dict[str, Json]:
 def _said(promise: Promise) -> dict[str, Json]:
     caller, conclusion = promise.caller, promise.conclusion
     decision, prompt, state = promise.decision, promise.prompt, promise.state
-    once = promise.once
+    judged, once = promise.judged, promise.once
     keyed: dict[str, Json] = {"once": [once.key, once.body]} if once else {}
     return {
         "v": 1,
@@ -183,6 +193,7 @@ def _said(promise: Promise) -> dict[str, Json]:
         "repeats": promise.repeats or None,
         "budget_ms": decision.row.budget_ms,
         "prompt": {"sha256": prompt.sha256, "size": prompt.size, "pii": list(prompt.pii)},
+        "compliance": {"policy": judged.policy, "pii": judged.pii, "broken": judged.broken},
         **keyed,
     }
 

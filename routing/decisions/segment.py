@@ -3,13 +3,20 @@
 A record is `u32be length · body · 32-byte link`. The body is canonical JSON, the link chains it
 to the record before (core.chain). A torn tail, left by a kill in the middle of a write, is cut at
 the last whole record: it was never acknowledged.
+
+The first record of every append carries the number of its `batch`: a batch is written only after
+the one before it was synced. So what does not verify is the remains of an append that a power loss
+took, unless a later batch stands behind it; then somebody altered the file.
+
+A file that has grown large is followed by another part of the same stream, whose first record
+(`part`) names the link that it follows. `p-b.seg` is the first part, `p-b.000002.seg` the second.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
+import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +24,15 @@ from typing import Any, BinaryIO
 
 from routing.core import chain
 from routing.core.errors import Broken, Invalid
+from routing.decisions.disk import Disk
 
+log = logging.getLogger(__name__)
 LINK_BYTES = 32
 MAX_BODY_BYTES = 65_536
+PART_BYTES = 256 * 1024 * 1024
+PROBE_BYTES = 65_536
+_BATCH = re.compile(rb'"batch":(\d{1,16})[,}]')  # within a JSON text its quotes are escaped
+_PART = re.compile(r"\.(\d{6})\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +49,29 @@ class Record:
 class Segment:
     """The open file of this process's stream: append a batch, sync once."""
 
-    def __init__(self, path: Path, *, stream: str, log_id: bytes) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        stream: str,
+        log_id: bytes,
+        disk: Disk | None = None,
+        part_bytes: int = PART_BYTES,
+    ) -> None:
         """Create the file; raises FileExistsError for a stream that was already begun."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = path
         self.stream = stream
         self.seq = 0
+        self._first = path
+        self._part = 1
+        self._batch = 0
+        self._part_bytes = part_bytes
         self._prev = chain.genesis(log_id)
         self._end = 0
         self._litter = False
-        self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        _sync_folder(path.parent)
+        self._disk = disk or Disk()
+        self._file = self._disk.create(path)
 
     def append(self, bodies: Sequence[Mapping[str, Any]]) -> list[int]:
         """Write `bodies` in order and sync; return their sequence numbers.
@@ -54,26 +79,52 @@ class Segment:
         When it raises OSError nothing of the batch counts: the file is cut back to where it was.
         Raises Invalid, before anything is written, for a body that no record can hold.
         """
+        if self._end >= self._part_bytes:
+            self._turn()
+        begins = self._part > 1 and self._end == 0
+        part = [{"v": 1, "kind": "part", "follows": self._prev.hex()}] if begins else []
         parts: list[bytes] = []
         seq, prev = self.seq, self._prev
-        for body in bodies:
+        mark = {"batch": self._batch + 1}
+        for body in (*part, *bodies):
             seq += 1
-            data = chain.canonical({**body, "stream": self.stream, "seq": seq})
+            data = chain.canonical({**body, **mark, "stream": self.stream, "seq": seq})
+            mark = {}
             if len(data) > MAX_BODY_BYTES:
                 raise Invalid(f"A record of {len(data)} bytes; at most {MAX_BODY_BYTES} are kept.")
             prev = chain.link(self.stream, seq, prev, data)
             parts += (len(data).to_bytes(4, "big"), data, prev)
         self._put(b"".join(parts))
-        first = self.seq + 1
-        self.seq, self._prev = seq, prev
+        first = self.seq + len(part) + 1
+        self.seq, self._prev, self._batch = seq, prev, self._batch + 1
         return list(range(first, seq + 1))
+
+    def probe(self) -> None:
+        """Raise OSError unless the disk takes and keeps some bytes now; none of them stay."""
+        self._put(bytes(PROBE_BYTES))
+        self._end -= PROBE_BYTES
+        self._litter = True
+        self._clean()
+
+    def _turn(self) -> None:
+        """Go on in the next part; in this one where no other can be made."""
+        self._clean()
+        path = part_path(self._first, self._part + 1)
+        try:
+            file = self._disk.create(path)
+        except OSError:
+            log.exception("%s cannot be made; the part before it grows on.", path.name)
+            return
+        with contextlib.suppress(OSError):
+            self._disk.close(self._file)
+        self._file, self._end, self.path, self._part = file, 0, path, self._part + 1
 
     def _put(self, block: bytes) -> None:
         try:
             self._clean()
             self._litter = True
-            _write_all(self._file, block, self._end)
-            os.fdatasync(self._file)
+            self._disk.write(self._file, block, self._end)
+            self._disk.sync(self._file)
         except OSError:
             with contextlib.suppress(OSError):  # the next append cuts before it writes
                 self._clean()
@@ -84,29 +135,37 @@ class Segment:
     def _clean(self) -> None:
         """Cut off what an append left that failed; a shorter one would not cover it."""
         if self._litter:
-            os.ftruncate(self._file, self._end)
+            self._disk.cut(self._file, self._end)
             self._litter = False
 
     def close(self) -> None:
         """Close the file; the stream's last record should be `closed` by then."""
-        os.close(self._file)
+        self._disk.close(self._file)
 
 
-def _write_all(file: int, block: bytes, at: int) -> None:
-    view = memoryview(block)
-    while view:
-        done = os.pwrite(file, view, at)
-        if not done:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        view, at = view[done:], at + done
+def part_path(first: Path, number: int) -> Path:
+    """Return the path of part `number` of the stream whose first part is `first`."""
+    return first if number == 1 else first.with_name(f"{first.stem}.{number:06d}.seg")
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def stream_of(path: Path) -> tuple[str, int]:
+    """Return the stream and part whose file `path` is: `decision:<process>:<boot>`, 1 or more."""
+    found = _PART.search(path.stem)
+    name = path.stem[: found.start()] if found else path.stem
+    process, _, boot = name.rpartition("-")
+    return f"decision:{process}:{boot}", int(found[1]) if found else 1
+
+
+def streams(folder: Path, ending: str = "seg") -> dict[str, list[Path]]:
+    """Return the files of `folder` by stream, its parts in order."""
+    found: dict[str, dict[int, Path]] = {}
+    for path in folder.glob(f"*.{ending}"):
+        stream, part = stream_of(path)
+        found.setdefault(stream, {})[part] = path
+    return {
+        stream: [parts[number] for number in sorted(parts)]
+        for stream, parts in sorted(found.items())
+    }
 
 
 def read(
@@ -114,12 +173,15 @@ def read(
 ) -> Iterator[Record]:
     """Yield the whole records of `path` from `offset`, where record `after` ends.
 
-    Stops behind record `upto`, or before a torn tail. Raises Broken at a record whose link does
-    not hold.
+    Without an offset it begins with the first record of the file. Stops behind record `upto`, or
+    before a torn tail. Raises Broken at a record whose link does not hold.
     """
     with path.open("rb") as file:
-        prev = _prev(file, path, after, offset)
-        seq = after
+        if offset:
+            file.seek(offset - LINK_BYTES)
+            seq, prev = after, file.read(LINK_BYTES)
+        else:
+            seq, prev = _beginning(file, path)
         while upto is None or seq < upto:
             seq += 1
             found = _record(file, stream, seq, prev)
@@ -148,6 +210,31 @@ def bodies(path: Path) -> Iterator[bytes]:
             yield block[:size]
 
 
+def batch_of(record: Record) -> int:
+    """Return the number of the batch that `record` begins, 0 where it begins none."""
+    found = _BATCH.search(record.body)
+    return int(found[1]) if found else 0
+
+
+def goes_on(path: Path, *, offset: int, batch: int) -> bool:
+    """Tell whether a batch after number `batch` begins behind `offset`, whole or not."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        tail = b""
+        while block := file.read(1 << 20):
+            tail = tail[-64:] + block
+            if any(int(found[1]) > batch for found in _BATCH.finditer(tail)):
+                return True
+    return False
+
+
+def first_seq(path: Path) -> int | None:
+    """Return the number of the first record of `path`, None where there is none whole."""
+    with path.open("rb") as file:
+        before, prev = _beginning(file, path)
+    return None if prev == _NOTHING else before + 1
+
+
 def _record(file: BinaryIO, stream: str, seq: int, prev: bytes) -> Record | str | None:
     """Return the next record, None at the end or a torn tail, words for what is wrong."""
     head = file.read(4)
@@ -174,22 +261,25 @@ def _only_zeros(file: BinaryIO) -> bool:
     return True
 
 
-def _prev(file: BinaryIO, path: Path, after: int, offset: int) -> bytes:
-    """Return the link that the next record builds on; the first one names its log's id."""
-    if after:
-        file.seek(offset - LINK_BYTES)
-        return file.read(LINK_BYTES)
+_NOTHING = bytes(chain.HASH_BYTES)  # torn before the first record was whole
+
+
+def _beginning(file: BinaryIO, path: Path) -> tuple[int, bytes]:
+    """Return the number before the first record and the link that it builds on.
+
+    The first part names its log's id, a later one the link that it follows.
+    """
     size = int.from_bytes(file.read(4), "big")
     body = file.read(min(size, MAX_BODY_BYTES))
     file.seek(0)
     if len(body) < size or size == 0:
-        return bytes(chain.HASH_BYTES)  # torn before its first record was whole
-    return chain.genesis(_log_id(body, path))
-
-
-def _log_id(body: bytes, path: Path) -> bytes:
+        return 0, _NOTHING
     try:
-        opened = chain.read(body)
-        return bytes.fromhex(opened["log_id"])  # type: ignore[call-overload,index,arg-type]
+        said = chain.read(body)
+        if said["kind"] == "part":  # type: ignore[call-overload,index]
+            return said["seq"] - 1, bytes.fromhex(said["follows"])  # type: ignore[call-overload,index,arg-type,operator]
+        return 0, chain.genesis(bytes.fromhex(said["log_id"]))  # type: ignore[call-overload,index,arg-type]
     except (Invalid, KeyError, TypeError, ValueError):
-        raise Broken(f"{path.name} does not begin with an opened record.", seq=1) from None
+        raise Broken(
+            f"{path.name} begins neither with an opened record nor with a part.", seq=1
+        ) from None

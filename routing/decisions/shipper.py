@@ -1,7 +1,7 @@
 """Copies segments into the database, in order and idempotently by (stream, sequence).
 
 A segment whose writer has died is read to its last whole record, closed by its successor and
-shipped like the others; one that is shipped whole is kept under the ending `.shipped`.
+shipped like the others; a part that is shipped whole is kept under the ending `.shipped`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -24,14 +24,18 @@ from routing.decisions.log import stamp
 from routing.decisions.models import Decision
 
 log = logging.getLogger(__name__)
+UNDER_WAY_S = 600.0  # an answer in pieces takes half of it at most
 BATCH = 200  # keeps each transaction well under 50 ms
+AT_ONCE = 5_000  # of one stream, before the other streams and whoever waits have their turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far one segment has been shipped: sequence number, file offset, whether to its end."""
+    """How far one stream was shipped: its last record's number and link, and where that ends."""
 
+    path: Path
     seq: int = 0
+    link: bytes = b""
     offset: int = 0
     closed: bool = False
 
@@ -48,94 +52,133 @@ class Shipper:
         self.live = live
         self.broken: dict[str, str] = {}
         self._synced = synced
-        self._at: dict[Path, Progress] = {}
+        self._at: dict[str, Progress] = {}
+        self._settled: set[str] = set()
 
     def close_the_dead(self, now: datetime) -> list[str]:
         """Close every segment whose process has ended; return their streams.
 
         One server uses a home at a time (its lock file), so every other segment is a dead one's.
+        What the disk does not take now is tried again with the next call.
         """
         closed = []
-        for path, stream in self._segments():
-            if stream == self.live:
+        for stream, parts in self._streams():
+            if stream == self.live or stream in self._settled:
                 continue
             try:
-                if _close(path, stream, now, by=self.live):
+                if _close(parts, stream, now, by=self.live):
                     closed.append(stream)
+                self._settled.add(stream)
             except Broken as error:
                 self._leave(stream, error)
+            except OSError:
+                log.exception("%s could not be closed; the next round tries again.", stream)
         return closed
 
     def ship(self) -> int:
-        """Copy what is new into the database; return how many records were copied.
+        """Copy what is new into the database, at most 5 000 records a stream; return how many.
 
         Raises DatabaseError while the database is away; the next call goes on where it stands.
         """
         copied = 0
-        for path, stream in self._segments():
+        for stream, parts in self._streams():
             try:
-                copied += self._ship(path, stream)
+                copied += self._ship(stream, parts)
             except Broken as error:
                 self._leave(stream, error)
+            except OSError:
+                log.exception("%s could not be read; the next round tries again.", stream)
         return copied
 
     def lag(self) -> int:
         """Return how many records of this process are not in the database yet."""
-        mine = next((p for path, p in self._at.items() if stream_of(path) == self.live), None)
+        mine = self._at.get(self.live)
         return self._synced() - (mine.seq if mine else 0)
 
-    def _segments(self) -> list[tuple[Path, str]]:
-        found = ((path, stream_of(path)) for path in sorted(self.folder.glob("*.seg")))
-        return [(path, stream) for path, stream in found if stream not in self.broken]
+    def others(self) -> int:
+        """Return how many streams of ended processes are not in the database whole."""
+        return sum(stream != self.live for stream, _ in self._streams())
+
+    def _streams(self) -> list[tuple[str, list[Path]]]:
+        found = segment.streams(self.folder)
+        return [(stream, parts) for stream, parts in found.items() if stream not in self.broken]
 
     def _leave(self, stream: str, error: Broken) -> None:
         log.error("%s", error.message)
         self.broken[stream] = error.message
 
-    def _ship(self, path: Path, stream: str) -> int:
-        at = self._at.get(path) or _resume(path, stream)
+    def _ship(self, stream: str, parts: Sequence[Path]) -> int:
+        at = self._at.get(stream) or _resume(stream, parts)
         first = at.seq
-        upto = self._synced() if stream == self.live else None
-        records = segment.read(path, stream=stream, after=at.seq, offset=at.offset, upto=upto)
-        while batch := list(islice(records, BATCH)):
-            at = self._copy(path, stream, batch)
-        self._at[path] = at
-        if at.closed:
-            path.rename(path.with_suffix(".shipped"))
-            del self._at[path]
+        for path in parts[parts.index(at.path) :] if at.path in parts else parts:
+            if path != at.path:
+                at = replace(at, path=path, offset=0)
+            at = self._ship_part(stream, at, most=AT_ONCE - (at.seq - first))
+            if at.seq - first >= AT_ONCE:
+                break
+        self._put_aside(stream, parts, at)
         return at.seq - first
 
-    def _copy(self, path: Path, stream: str, batch: list[segment.Record]) -> Progress:
+    def _ship_part(self, stream: str, at: Progress, *, most: int) -> Progress:
+        upto = self._synced() if stream == self.live else None
+        found = segment.read(at.path, stream=stream, after=at.seq, offset=at.offset, upto=upto)
+        records = islice(found, most)
+        while batch := list(islice(records, BATCH)):
+            if batch[0].seq != at.seq + 1 or (at.seq and batch[0].prev != at.link):
+                raise Broken(
+                    f"{at.path.name} does not follow record {at.seq} of its stream; look for the "
+                    "part in between.",
+                    seq=batch[0].seq,
+                )
+            at = self._copy(stream, at, batch)
+        self._at[stream] = at
+        return at
+
+    def _put_aside(self, stream: str, parts: Sequence[Path], at: Progress) -> None:
+        """Rename what is shipped whole: every part before the one under way, and a closed one."""
+        for path in parts:
+            if path == at.path and not at.closed:
+                return
+            path.rename(path.with_suffix(".shipped"))
+            if path == at.path:
+                self._at.pop(stream, None)
+                return
+
+    def _copy(self, stream: str, at: Progress, batch: list[segment.Record]) -> Progress:
         rows = [_row(stream, kept) for kept in batch]
         try:
             with transaction.atomic():
                 Decision.objects.bulk_create(rows)
         except DatabaseError:
             # The commit may have come through all the same: look before going on.
-            self._at.pop(path, None)
+            self._at.pop(stream, None)
             raise
-        at = Progress(seq=batch[-1].seq, offset=batch[-1].end, closed=rows[-1].kind == "closed")
-        self._at[path] = at
+        last, closed = batch[-1], rows[-1].kind == "closed"
+        at = replace(at, seq=last.seq, link=last.link, offset=last.end, closed=closed)
+        self._at[stream] = at
         return at
 
 
-def stream_of(path: Path) -> str:
-    """Return the stream whose segment `path` is: `decision:<process>:<boot>`."""
-    process, _, boot = path.stem.rpartition("-")
-    return f"decision:{process}:{boot}"
-
-
-def _resume(path: Path, stream: str) -> Progress:
+def _resume(stream: str, parts: Sequence[Path]) -> Progress:
     """Find the place behind the last record that the database has."""
     last = Decision.objects.filter(stream=stream).order_by("-seq").first()
     if last is None:
-        return Progress()
-    for kept in segment.read(path, stream=stream, upto=last.seq):
-        if kept.seq == last.seq:
-            if kept.link != bytes(last.hash):
-                raise Broken(f"{path.name} and the database disagree on record {last.seq}.")
-            return Progress(seq=kept.seq, offset=kept.end, closed=last.kind == "closed")
-    raise Broken(f"{path.name} ends before record {last.seq}, which the database has.")
+        return Progress(path=parts[0])
+    place = Progress(
+        path=parts[0], seq=last.seq, link=bytes(last.hash), closed=last.kind == "closed"
+    )
+    begun = [path for path in parts if (segment.first_seq(path) or last.seq + 1) <= last.seq]
+    if not begun and segment.first_seq(parts[0]) == last.seq + 1:
+        return place
+    for path in begun[-1:]:
+        for kept in segment.read(path, stream=stream, upto=last.seq):
+            if kept.seq == last.seq:
+                if kept.link != bytes(last.hash):
+                    raise Broken(f"{path.name} and the database disagree on record {last.seq}.")
+                return replace(place, path=path, offset=kept.end)
+    raise Broken(
+        f"{parts[-1].name} ends before record {last.seq}, which the database has.", seq=last.seq
+    )
 
 
 def _row(stream: str, kept: segment.Record) -> Decision:
@@ -181,18 +224,61 @@ def derive(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _close(path: Path, stream: str, now: datetime, *, by: str) -> bool:
+def _close(parts: Sequence[Path], stream: str, now: datetime, *, by: str) -> bool:
     """Cut a torn tail, end what had begun, append `closed`; False when it was closed already."""
-    last, begun = None, _Begun()
-    for last in segment.read(path, stream=stream):
-        begun.see(_read(last))
-    if last is None:
-        path.unlink()  # killed before its first record: it holds nothing that was acknowledged
+    for position in range(len(parts) - 1, -1, -1):
+        last, lost = _last(parts[position], stream)
+        if last is not None:
+            upto = parts[: position + 1]
+            return _close_behind(upto, last, stream, now, by=by, lost=lost)
+        parts[
+            position
+        ].unlink()  # killed before its first record: it holds nothing that was acknowledged
+    return False
+
+
+def _last(path: Path, stream: str) -> tuple[segment.Record | None, bytes]:
+    """Return the last record that holds, and the remains of an append that a power loss tore.
+
+    Raises Broken where what does not hold was once synced, for then somebody altered it.
+    """
+    last, batch = None, 0
+    try:
+        for last in segment.read(path, stream=stream):
+            batch = max(batch, segment.batch_of(last))
+    except Broken:
+        # Within the batch that was begun last, or the next one: nobody had an answer for those.
+        if last is None or segment.goes_on(path, offset=last.end, batch=batch + 1):
+            raise
+        return last, path.read_bytes()[last.end :]
+    return last, b""
+
+
+def _close_behind(
+    parts: Sequence[Path],
+    last: segment.Record,
+    stream: str,
+    now: datetime,
+    *,
+    by: str,
+    lost: bytes,
+) -> bool:
+    path = parts[-1]
+    if _read(last)["kind"] == "closed" and not lost:
         return False
-    if begun.closed:
-        return False
-    notes = [record.lost(body, now=now) for body in begun.open.values()]
-    notes.append({"v": 1, "kind": "closed", "at": stamp(now), "by": by})
+    note: dict[str, chain.Json] = {"v": 1, "kind": "closed", "at": stamp(now), "by": by}
+    if lost:
+        log.error(
+            "%s ends in %d bytes that do not verify, as a power loss leaves them; they are kept "
+            "in %s, and the stream is closed before them.",
+            path.name,
+            len(lost),
+            path.with_suffix(".cut").name,
+        )
+        path.with_suffix(".cut").write_bytes(lost)
+        note["cut_bytes"] = len(lost)
+    begun = _begun([*_before(parts[0], stream), *parts], stream, last.seq)
+    notes = [*(record.lost(body, now=now) for body in begun.open.values()), note]
     with path.open("r+b") as file:
         file.truncate(last.end)
         file.seek(last.end)
@@ -202,19 +288,32 @@ def _close(path: Path, stream: str, now: datetime, *, by: str) -> bool:
     return True
 
 
+def _before(first: Path, stream: str) -> list[Path]:
+    """Return the parts before `first` that are shipped and may hold what was under way in it."""
+    shipped = segment.streams(first.parent, "shipped").get(stream, ())
+    since = first.stat().st_mtime - UNDER_WAY_S
+    return [path for path in shipped if path.stat().st_mtime >= since]
+
+
+def _begun(parts: Sequence[Path], stream: str, upto: int) -> _Begun:
+    begun = _Begun()
+    for path in parts:
+        for kept in segment.read(path, stream=stream, upto=upto):
+            begun.see(_read(kept))
+    return begun
+
+
 @dataclass(slots=True)
 class _Begun:
-    """Which answers of a stream of records have begun and not ended, and whether it is closed."""
+    """Which answers of a stream of records have begun and not ended."""
 
     open: dict[str, dict[str, Any]] = field(default_factory=dict)
-    closed: bool = False
 
     def see(self, body: dict[str, Any]) -> None:
         if body["kind"] == record.OPENING:
             self.open[body["id"]] = body
         elif body["kind"] == "decision":
             self.open.pop(body.get("id", ""), None)
-        self.closed = body["kind"] == "closed"
 
 
 def _blocks(stream: str, last: segment.Record, notes: Sequence[Mapping[str, chain.Json]]) -> bytes:

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('routing', '0011_mcp_pins'),
+        ('routing', '0012_compliance_policy'),
     ]
 
     operations = [

@@ -39,6 +39,7 @@ PASSWORD = {
     "password": "shown now and never again",
     "grants": "role by environment",
 }
+_SUPPORT_FLAG = ("--flag", "ENABLE_BEDROCK_SUPPORT_MODE")
 FLAG_SET = {
     "environment": "where",
     "flag": "which",
@@ -70,21 +71,6 @@ RUNNING = {
     "runs_s": "since when, in seconds",
     "faults": "the faults in force",
 }
-BREAKER = {
-    "environment": "where",
-    "path": "which path",
-    "target": "region and model, or the MCP server",
-    "state": "closed, open, half_open, forced_open or forced_closed",
-    "since": "when it moved last, or null",
-    "why": "why it moved last, empty if it never did",
-    "ends_at": "when an open or forced state ends by itself, or null",
-    "by": "who forces it, empty if nobody does",
-    "reason": "why it is forced",
-    "trips_24h": "how often it opened in the last 24 hours",
-    "generation": "how often it moved; one number for all processes",
-}
-MOVED = {**BREAKER, "was": "the state before", "entry": "the number of the audit entry"}
-_SUPPORT_FLAG = ("--flag", "ENABLE_BEDROCK_SUPPORT_MODE")
 PLANNED = {
     "ok": "whether it ended verified; of a plan: whether it may be confirmed",
     "plan": "digest, steps with before and after, effects",
@@ -220,30 +206,6 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
             when="refused: one object; `rule` and `effects` where a guard said no",
             ask=(*DEV, "--flag", "ai.provider.bedrock.enabled", "--off"),
             keys={**REFUSED, "rule": "the guard's rule", "effects": "what would stop"},
-            status=1,
-        ),
-    ),
-    "breaker": (
-        Printed(when="list: one object for each path", ask=("list", *DEV), keys=BREAKER),
-        Printed(
-            when="force, release: one object",
-            ask=(
-                "force",
-                *DEV,
-                "--path",
-                "mcp",
-                "--state",
-                "closed",
-                "--for",
-                "15m",
-                *WHY,
-            ),
-            keys=MOVED,
-        ),
-        Printed(
-            when="refused: one object, status 1",
-            ask=("force", *DEV, "--path", "mcp", "--state", "open", "--for", "9h", *WHY),
-            keys={**REFUSED, "field": "what was wrong"},
             status=1,
         ),
     ),

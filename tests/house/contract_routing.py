@@ -32,6 +32,21 @@ OVERRIDE = {
     "ended_because": "why",
 }
 
+BREAKER = {
+    "environment": "where",
+    "path": "which path",
+    "target": "region and model, or the MCP server",
+    "state": "closed, open, half_open, forced_open or forced_closed",
+    "since": "when it moved last, or null",
+    "why": "why it moved last, empty if it never did",
+    "ends_at": "when an open or forced state ends by itself, or null",
+    "by": "who forces it, empty if nobody does",
+    "reason": "why it is forced",
+    "trips_24h": "how often it opened in the last 24 hours",
+    "generation": "how often it moved; one number for all processes",
+}
+MOVED = {**BREAKER, "was": "the state before", "entry": "the number of the audit entry"}
+
 ROUTING: Mapping[str, tuple[Printed, ...]] = {
     "matrix": (
         Printed(
@@ -110,6 +125,55 @@ ROUTING: Mapping[str, tuple[Printed, ...]] = {
                 "mismatched": "ids of records that do not come out as they stand",
                 "unreadable": "ids of records that cannot be decided again",
                 "words": "the same as sentences, the worst first",
+            },
+        ),
+    ),
+    "breaker": (
+        Printed(when="list: one object for each path", ask=("list", *DEV), keys=BREAKER),
+        Printed(
+            when="force, release: one object",
+            ask=(
+                "force",
+                *DEV,
+                "--path",
+                "mcp",
+                "--state",
+                "closed",
+                "--for",
+                "15m",
+                *WHY,
+            ),
+            keys=MOVED,
+        ),
+        Printed(
+            when="refused: one object, status 1",
+            ask=("force", *DEV, "--path", "mcp", "--state", "open", "--for", "9h", *WHY),
+            keys={**REFUSED, "field": "what was wrong"},
+            status=1,
+        ),
+    ),
+    "compliance": (
+        Printed(
+            when="one object for show",
+            ask=("show", *DEV),
+            keys={
+                "environment": "where",
+                "version": "the policy in force; 0 is the product's own",
+                "form": "the version of the form of such a policy",
+                "pii": "what becomes of personal data: `allow`, `mask` or `block`",
+                "operations": "what holds for single operations: `forbidden`, `path`, `pii`",
+                "refused_24h": "how many requests broke each rule within a day",
+            },
+        ),
+        Printed(
+            when="one object for set",
+            ask=("set", *DEV, "--rule", "background_tasks=forbidden", "--confirm"),
+            keys={
+                "environment": "where",
+                "version": "the policy that is now in force",
+                "before": "the policy before",
+                "after": "the policy now",
+                "entry": "the number of the audit entry",
             },
         ),
     ),

@@ -30,6 +30,7 @@ SAMPLES = {
     "tables-breakers": ("routing/wiring.py", "import routing.breakers.models"),
     "tables-flags": ("routing/wiring.py", "from routing.flags.models import Flag"),
     "tables-fleet": ("routing/wiring.py", "from routing.fleet.models import Process"),
+    "tables-compliance": ("routing/wiring.py", "import routing.compliance.models"),
     "tables-matrix": ("routing/wiring.py", "import routing.matrix.models"),
     "tables-pins": ("routing/wiring.py", "import routing.pins.models"),
     "tables-decisions": ("routing/wiring.py", "import routing.decisions.models"),

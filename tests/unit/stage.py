@@ -12,7 +12,7 @@ from typing import Any
 
 from routing.admission import Admission
 from routing.breakers.board import Board, Key
-from routing.compliance.gate import Policy
+from routing.compliance.gate import InForce, Policy
 from routing.core import chain
 from routing.core.admission import QueueSettings
 from routing.core.circuit import Result
@@ -61,7 +61,7 @@ class Stage:
     kill: Kill | None = None
     versions: Versions = field(default_factory=Versions)
     overrides: tuple[Override, ...] = ()
-    policy: Policy = field(default_factory=Policy)
+    policy: InForce = field(default_factory=Policy)
     limits: Limits = field(default_factory=Limits)
     clock: Clock = field(default_factory=Clock)
     seen: list[Routed] = field(default_factory=list)
@@ -133,7 +133,7 @@ def raised(
     folder: Folder,
     *,
     opened: bool = True,
-    policy: Policy | None = None,
+    policy: InForce | None = None,
     limits: Limits | None = None,
     queue: QueueSettings | None = None,
 ) -> Iterator[Stage]:

@@ -1,4 +1,4 @@
-"""Compliance: personal data leaves masked, and each path runs where it may."""
+"""Compliance: personal data meets the policy in force, and each path runs where it may."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from routing.compliance import residency
-from routing.core.values import Path, TestStatus
+from routing.compliance import residency, store
+from routing.compliance.policy import Broken, Policy, Treatment
+from routing.core.values import Operation, Path, TestStatus
 from routing.decisions import record
 from routing.deployments.checks import base
 from routing.deployments.checks.base import Ground, Looked
@@ -17,45 +18,66 @@ from routing.fleet.queries import EnvironmentRow
 ADDRESS, MASKED = "jane.doe@example.org", "[email]"
 
 
+SEEN = {
+    Treatment.MASK: ("masked on arrival", "not seen masked on arrival"),
+    Treatment.ALLOW: ("let through as the policy says", "not seen as it was sent"),
+    Treatment.BLOCK: ("refused as the policy says", "not refused"),
+}
+
+
 async def compliance_system(ground: Ground) -> Looked:
-    """Send an address and find its mask, not itself, in what reached the other side."""
+    """Send an address; find in what the other side wrote that it met the policy in force."""
+    policy = await ground.db(store.read, ground.environment)
+    treatment = policy.treatment(Operation.STANDARD)
     outside = [sentence for path in Path if (sentence := _breach(ground.row, path))]
     text = f"Deployment check {base.tag(ground)}: forget the address %s at once."
     reply = await ground.run.route(text % ADDRESS, nonce=ground.nonce, max_tokens=16)
     if "candidates" not in reply.body:
         return Looked(status=TestStatus.FAIL, error=base.refused(reply))
-    claim = _claim(ground, reply.body, asked=text % ADDRESS, masked=text % MASKED)
+    claim = _claim(ground, reply.body, policy, asked=text % ADDRESS, masked=text % MASKED)
     arrived = await ground.db(ground.journals.find, claim)
     pii = "found" if reply.body["pii"] == ["email"] else f"found as {reply.body['pii']}"
+    wanted, missed = SEEN[treatment]
     actual = [
         f"the address {pii}",
-        "masked on arrival" if arrived else "not seen masked on arrival",
+        wanted if arrived else missed,
         "; ".join(outside) or "both paths where they may be",
     ]
     return base.compared(
-        expected="the address found; masked on arrival; both paths where they may be",
+        expected=f"the address found; {wanted}; both paths where they may be",
         actual="; ".join(actual),
         claims=(claim,),
     )
 
 
-def _claim(ground: Ground, body: Mapping[str, Any], *, asked: str, masked: str) -> Claim:
-    """Return the record that only a masked prompt can leave: its digest was taken by hand here."""
-    effective = body["effective"]
+def _claim(
+    ground: Ground, body: Mapping[str, Any], policy: Policy, *, asked: str, masked: str
+) -> Claim:
+    """Return the record that only this treatment can leave: its digest was taken by hand here."""
+    treatment, effective = policy.treatment(Operation.STANDARD), body["effective"]
     if effective is not None and ground.is_local(Path(effective)):
-        digest = hashlib.sha256(masked.encode()).hexdigest()
+        sent = asked if treatment is Treatment.ALLOW else masked
         return Claim(
             journal=Journal.UPSTREAM,
             nonce=ground.nonce,
             path=Path(effective),
-            says={"prompt_sha256": digest, "decision": body["decision_id"]},
+            says={
+                "prompt_sha256": hashlib.sha256(sent.encode()).hexdigest(),
+                "decision": body["decision_id"],
+            },
         )
-    kept = record.prompt(sent=("", masked), asked=("", asked), pii=("email",))
+    blocked = treatment is Treatment.BLOCK
+    kept = record.prompt(masked=() if blocked else ("", masked), asked=("", asked), pii=("email",))
+    judged = {
+        "policy": policy.version,
+        "pii": str(treatment),
+        "broken": str(Broken.PII_BLOCKED) if blocked else "",
+    }
     said = {"sha256": kept.sha256, "size": kept.size, "pii": list(kept.pii)}
     return Claim(
         journal=Journal.DECISIONS,
         nonce=ground.nonce,
-        says={"id": body["decision_id"], "prompt": said},
+        says={"id": body["decision_id"], "prompt": said, "compliance": judged},
     )
 
 
@@ -63,15 +85,5 @@ def _breach(row: EnvironmentRow, path: Path) -> str:
     """Return why `path` may not be used here, empty where it may or leads nowhere."""
     if not row.target(path):
         return ""
-    bedrock = path is Path.DIRECT_BEDROCK
-    judged = residency.judge_all(
-        residency=row.residency,
-        path=path,
-        target=row.target(path),
-        region=row.bedrock_region if bedrock else "",
-        models=row.bedrock_models if bedrock else ("",),
-        declared_region=str(
-            row.thresholds.get("bedrock.endpoint_region" if bedrock else "mcp.region", "")
-        ),
-    )
+    judged = residency.of(row, path)
     return "" if judged.allowed else judged.sentence

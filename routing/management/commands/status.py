@@ -24,7 +24,7 @@ from routing.fleet.queries import ProcessRow
 from routing.management import base
 
 LOOK_EVERY_S = 0.2
-KEPT_FACTS = ("versions", "flags", "breakers", "health", "support_mode")
+KEPT_FACTS = ("versions", "flags", "breakers", "health", "compliance", "backlog", "support_mode")
 
 
 class Command(base.OperatorCommand):

@@ -59,15 +59,7 @@ def residence(site: Site) -> Iterator[Found]:
     for path in Path:
         if not row.target(path):
             continue
-        direct = path is Path.DIRECT_BEDROCK
-        judged = residency.judge_all(
-            residency=row.residency,
-            path=path,
-            target=row.target(path),
-            region=row.bedrock_region if direct else "",
-            models=row.bedrock_models if direct else ("",),
-            declared_region=str(row.thresholds.get("mcp_region", "")),
-        )
+        judged = residency.of(row, path)
         if not judged.allowed:
             yield Found(
                 severity=Severity.CRITICAL,
@@ -76,7 +68,7 @@ def residence(site: Site) -> Iterator[Found]:
                 evidence={
                     "path": str(path),
                     "target": row.target(path),
-                    "region": row.bedrock_region if direct else "",
+                    "region": row.bedrock_region if path is Path.DIRECT_BEDROCK else "",
                     "residency": str(row.residency),
                 },
             )

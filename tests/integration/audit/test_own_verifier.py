@@ -14,7 +14,7 @@ from django.db import connection
 from routing.audit import guards, ledger
 from routing.decisions.shipper import Shipper
 from tests.integration.audit.pen import book_many, sql
-from tests.integration.decisions.test_shipper import LIVE, Writer
+from tests.integration.decisions.ground import LIVE, Writer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "verify.md").read_text()

@@ -14,7 +14,7 @@ from django.db import connection
 from routing.audit import guards
 from routing.decisions.shipper import Shipper
 from tests.integration.audit.pen import book_many, sql
-from tests.integration.decisions.test_shipper import LIVE, Writer
+from tests.integration.decisions.ground import LIVE, Writer
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from routing.core.values import EnvironmentName
 from routing.decisions import lookup, queries, segment, verify
 from routing.decisions.models import Decision
 from routing.decisions.shipper import Shipper
-from tests.integration.decisions.test_shipper import LIVE, OTHER, Writer, decision
+from tests.integration.decisions.ground import LIVE, OTHER, Writer, decision
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection
@@ -15,93 +12,25 @@ from django.db import DatabaseError, connection
 from routing.core import chain
 from routing.decisions import segment, shipper
 from routing.decisions.models import Decision
-from routing.decisions.segment import Segment
 from routing.decisions.shipper import Shipper
+from tests.integration.decisions.ground import (
+    LIVE,
+    NOW,
+    OTHER,
+    Away,
+    Writer,
+    chain_holds,
+    decision,
+    make,
+    stored,
+)
 
 pytestmark = pytest.mark.django_db
-NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-LIVE = "decision:p:live"
-OTHER = "decision:p:dead"
-_ids = itertools.count()
-
-
-def decision(**more: Any) -> dict[str, Any]:
-    return {
-        "v": 1,
-        "kind": "decision",
-        "id": f"d{next(_ids)}",
-        "at": "2026-11-23T11:59:00.000000Z",
-        "environment": "production",
-        "operation": "standard",
-        "intended": "mcp",
-        "effective": "direct_bedrock",
-        "reason": "fallback_error",
-        "synthetic": False,
-        "budget_ms": 30_000,
-        "duration_us": 30_000_001,
-        **more,
-    }
-
-
-class Writer:
-    """One process's segment in `folder`."""
-
-    def __init__(self, folder: Path, stream: str) -> None:
-        _, name, boot = stream.split(":")
-        log_id = os.urandom(32)
-        self.stream = stream
-        self.segment = Segment(folder / f"{name}-{boot}.seg", stream=stream, log_id=log_id)
-        self.segment.append([{"v": 1, "kind": "opened", "log_id": log_id.hex()}])
-
-    @property
-    def path(self) -> Path:
-        return self.segment.path
-
-    def write(self, count: int) -> None:
-        self.segment.append([decision() for _ in range(count)])
-
-    def end(self) -> None:
-        self.segment.append([{"v": 1, "kind": "closed", "by": "self"}])
-
-
-@pytest.fixture
-def live(tmp_path: Path) -> Iterator[Writer]:
-    writer = Writer(tmp_path, LIVE)
-    yield writer
-    writer.segment.close()
-
-
-@pytest.fixture
-def dead(tmp_path: Path) -> Iterator[Writer]:
-    writer = Writer(tmp_path, OTHER)
-    yield writer
-    writer.segment.close()
 
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipper, "BATCH", 3)
-
-
-def make(live: Writer) -> Shipper:
-    return Shipper(live.path.parent, live=LIVE, synced=lambda: live.segment.seq)
-
-
-def stored(stream: str = LIVE) -> list[int]:
-    found = Decision.objects.filter(stream=stream).order_by("seq")
-    return list(found.values_list("seq", flat=True))
-
-
-def chain_holds(stream: str) -> bool:
-    prev: bytes | None = None
-    for row in Decision.objects.filter(stream=stream).order_by("seq"):
-        body, link = bytes(row.body), bytes(row.hash)
-        if prev is not None and bytes(row.prev) != prev:
-            return False
-        if chain.link(stream, row.seq, bytes(row.prev), body) != link:
-            return False
-        prev = link
-    return prev is not None
 
 
 def test_ships_what_is_new_once_and_tells_how_far_behind_it_is(live: Writer) -> None:
@@ -135,21 +64,6 @@ def test_a_new_shipper_goes_on_where_the_database_stands(live: Writer) -> None:
     live.write(4)
     assert make(live).ship() == 4
     assert stored() == list(range(1, 13))
-
-
-class Away:
-    """A database that goes away at the `at`-th batch, before or after it has committed it."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, *, at: int) -> None:
-        self.left = at
-        self._real = Decision.objects.bulk_create
-        patch.setattr(Decision.objects, "bulk_create", self)
-
-    def __call__(self, rows: Sequence[Decision]) -> Any:
-        self.left -= 1
-        if self.left == 0:
-            raise DatabaseError("away")
-        return self._real(rows)
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
@@ -227,7 +141,7 @@ def test_a_closing_that_was_torn_is_closed_again(live: Writer, dead: Writer) -> 
     shipping = make(live)
     shipping.close_the_dead(NOW)
     os.truncate(dead.path, dead.path.stat().st_size - 1)
-    assert shipping.close_the_dead(NOW) == [OTHER]
+    assert make(live).close_the_dead(NOW) == [OTHER], "the one that tore it is dead, too"
     assert [r.seq for r in segment.read(dead.path, stream=OTHER)] == [1, 2]
 
 
@@ -251,8 +165,11 @@ def test_a_forged_segment_is_left_alone_and_holds_up_no_other(
     live: Writer, dead: Writer, caplog: pytest.LogCaptureFixture
 ) -> None:
     dead.write(4)
+    ends = dead.path.stat().st_size
+    dead.write(1)
+    dead.write(1)  # each of them was begun when the one before was on disk
     content = bytearray(dead.path.read_bytes())
-    content[-60] ^= 1
+    content[ends - 60] ^= 1
     dead.path.write_bytes(content)
     live.write(2)
     shipping = make(live)

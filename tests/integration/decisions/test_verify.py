@@ -13,7 +13,7 @@ from routing.core import chain
 from routing.decisions import verify
 from routing.decisions.models import Decision
 from routing.decisions.shipper import Shipper
-from tests.integration.decisions.test_shipper import LIVE, OTHER, Writer, decision
+from tests.integration.decisions.ground import LIVE, OTHER, Writer, decision
 
 pytestmark = pytest.mark.django_db
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +150,32 @@ def test_its_fault_turns_the_check_to_fail(suite: Suite, name: str, bench: Bench
         bench.ask(do="heal")
     assert found["status"] == "fail", found
     assert found["error"] or found["expected"] != found["actual"]
+
+
+def obeyed(server: Host, version: int) -> dict[str, Any]:
+    """Return what the running server says of its policy once it obeys that version."""
+    deadline = time.monotonic() + 15
+    while True:
+        (told,) = server.manage("status", "--environment", "development")
+        found: dict[str, Any] = told["environments"]["development"]["compliance"]
+        if found["version"] >= version or time.monotonic() > deadline:
+            return found
+
+
+def test_a_running_server_obeys_a_new_policy_and_the_check_proves_it(
+    server: Host, bench: Bench
+) -> None:
+    change = ("compliance", "set", "--environment", "development", "--confirm", "--pii")
+    order = {"do": "check", "suite": str(Suite.INTEGRATION), "name": "compliance_system"}
+    refused = []
+    for pii in ("block", "allow", "mask"):
+        (put,) = server.manage(*change, pii)
+        found = obeyed(server, put["version"])
+        assert (found["version"], found["pii"]) == (put["version"], pii)
+        refused.append(found["refused"].get("pii_blocked", 0))
+        looked = bench.ask(**order)
+        assert (looked["status"], looked["evidence"]) == ("pass", "proven"), looked
+    assert refused[1] > refused[0], "the server counts what it refused under block"
 
 
 def test_what_somebody_changed_fails_with_expected_and_actual(server: Host, bench: Bench) -> None:

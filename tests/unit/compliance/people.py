@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import string
+from itertools import pairwise
 
 from hypothesis import strategies as st
 from stdnum import iban, luhn, numdb
 from stdnum.de import idnr
+from stdnum.fr import nir
 from stdnum.iso7064 import mod_11_10
+from stdnum.it import codicefiscale
 
 _SIGNS = {"n": string.digits, "a": string.ascii_uppercase, "c": string.digits + "ABCXYZ"}
 _REGISTRY = numdb.get("iban")
@@ -99,6 +102,61 @@ def tax_ids(draw: st.DrawFn) -> str:
     assert idnr.is_valid(number), number
     return draw(
         st.sampled_from([number, f"{number[:2]} {number[2:5]} {number[5:8]} {number[8:]}"])
+    )
+
+
+_FORM_SIGNS = {
+    "9": string.digits,
+    "1": "12",
+    "A": string.ascii_letters,
+    "X": string.digits + "AB",
+    "Z": "XYZ",
+    "M": "ABCDEHLMPRST",
+    "L": string.digits + "LMNPQRSTUV",
+    "#": "-+AB",
+}
+
+
+@st.composite
+def written(draw: st.DrawFn, form: str) -> str:
+    """A number in a form of `identities`, valid or not."""
+    return "".join(draw(st.sampled_from(_FORM_SIGNS.get(sign, sign))) for sign in form)
+
+
+@st.composite
+def french(draw: st.DrawFn) -> str:
+    body = draw(st.sampled_from("12")) + draw(digits(4))
+    body += draw(st.sampled_from(["75", "2A", "2B", "99"])) + draw(digits(6))
+    number = body + nir.calc_check_digits(body)
+    parts = (0, 1, 3, 5, 7, 10, 13, 15)
+    spread = " ".join(number[a:b] for a, b in pairwise(parts))
+    return draw(st.sampled_from([number, spread]))
+
+
+@st.composite
+def fiscal_codes(draw: st.DrawFn) -> str:
+    """Italian: right in form and mostly in its control letter, the date as it comes."""
+    figure = st.sampled_from(string.digits + "LMNPQRSTUV")
+    code = draw(st.text(string.ascii_uppercase, min_size=6, max_size=6))
+    code += draw(digits(2)) + draw(st.sampled_from("ABBCDEHLMPRST"))
+    code += draw(st.sampled_from("01234567")) + draw(figure)
+    code += draw(st.sampled_from("ABCFZ")) + "".join(draw(figure) for _ in range(3))
+    control = codicefiscale.calc_check_digit(code)
+    return code + draw(st.sampled_from([control, control, control, "A"]))
+
+
+_KNOWN = (
+    "BSN 111222333", "PESEL 44051401359", "DNI 54362315K", "X2482300W", "85.07.30-033.28",
+    "131052-308T", "756.9217.0769.85", "personnummer 880320-0016", "fnr 151086 95088",
+    "CPR 211062-5629", "NHS 943 476 5870", "SSN 536-90-4399", "PPS 6433435F",
+    "rodné číslo 710319/2745", "CNP 1630615123457", "OIB 33392005961", "SVNR 1237 010180",
+    "contribuinte 501 964 843",
+)  # fmt: skip
+
+
+def nationals() -> st.SearchStrategy[str]:
+    return st.one_of(
+        french(), fiscal_codes(), st.sampled_from(_KNOWN), st.sampled_from(_KNOWN).map(str.lower)
     )
 
 

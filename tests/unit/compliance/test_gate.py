@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from routing.compliance import gate
+from routing.compliance import gate, policy
 from routing.compliance.gate import Policy, Treatment
 from routing.compliance.pii import PiiClass
+from routing.compliance.policy import Broken
 from routing.core.values import EnvironmentName, Operation
 
 TEXTS = ("Who is max@example.com?", "Card 4111 1111 1111 1111", "Nothing here.")
@@ -58,3 +59,49 @@ def test_allow_changes_nothing_and_still_says_what_it_saw() -> None:
 def test_a_treatment_of_one_environment_is_not_anothers() -> None:
     verdict = check(Policy(treatments={EnvironmentName.DEVELOPMENT: Treatment.ALLOW}))
     assert verdict.texts[0] == "Who is [email]?"
+
+
+class Rules:
+    """One policy for every environment."""
+
+    def __init__(self, **rules: policy.Rule) -> None:
+        operations = {Operation(name): rule for name, rule in rules.items()}
+        self.policy = policy.Policy(version=7, operations=operations)
+
+    def of(self, _: EnvironmentName) -> policy.Policy:
+        return self.policy
+
+
+def test_a_forbidden_operation_is_refused_and_still_told_what_it_carried() -> None:
+    rules = Rules(standard=policy.Rule(forbidden=True))
+    verdict = gate.check(
+        environment=EnvironmentName.PRODUCTION,
+        operation=Operation.STANDARD,
+        texts=TEXTS,
+        policy=rules,
+    )
+    assert (verdict.broken, verdict.texts, verdict.masked) == (Broken.OPERATION_FORBIDDEN, (), ())
+    assert verdict.classes == (PiiClass.CARD, PiiClass.EMAIL)
+    assert verdict.policy == 7
+    assert "max" not in verdict.refusal
+
+
+def test_an_operations_own_rule_is_stricter_than_its_environments() -> None:
+    rules = Rules(standard=policy.Rule(pii=Treatment.BLOCK))
+
+    def broken(operation: Operation) -> Broken | None:
+        return gate.check(
+            environment=EnvironmentName.PRODUCTION,
+            operation=operation,
+            texts=TEXTS,
+            policy=rules,
+        ).broken
+
+    assert broken(Operation.STANDARD) is Broken.PII_BLOCKED
+    assert broken(Operation.EMERGENCY) is None
+
+
+def test_what_a_record_is_made_from_holds_no_personal_data_even_where_it_is_allowed() -> None:
+    verdict = check(Policy(treatments={EnvironmentName.PRODUCTION: Treatment.ALLOW}))
+    assert verdict.texts == TEXTS
+    assert verdict.masked == ("Who is [email]?", "Card [card]", "Nothing here.")

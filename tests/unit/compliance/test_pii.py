@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import string
 import time
@@ -80,13 +81,38 @@ def test_finds_every_german_tax_number(number: str) -> None:
         ("[BSN] 111222333", "[BSN] [national_id]"),
         ("PESEL 44051401359", "PESEL [national_id]"),
         ("DNI 54362315K", "DNI [national_id]"),
+        ("AHV 756.9217.0769.85", "AHV [national_id]"),
+        ("personnummer 880320-0016", "personnummer [national_id]"),
+        ("Fødselsnr. 151086 95088", "Fødselsnr. [national_id]"),
+        ("CPR-nr. 211062-5629", "CPR-nr. [national_id]"),
+        ("NHS number 943 476 5870", "NHS number [national_id]"),
+        (
+            "his social security number is 536-90-4399.",
+            "his social security number is [national_id].",
+        ),
+        ("PPS 6433435F", "PPS [national_id]"),
+        ("rodné číslo 710319/2745", "rodné číslo [national_id]"),
+        ("CNP: 1630615123457", "CNP: [national_id]"),
+        ("OIB 33392005961", "OIB [national_id]"),
     ],
 )
 def test_finds_national_identity_numbers(text: str, masked: str) -> None:
     assert pii.mask(text).text == masked
 
 
-@pytest.mark.parametrize("text", ["111222333", "invoice 111222333", "54362315K", "44051401359"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "111222333",
+        "invoice 111222333",
+        "54362315K",
+        "44051401359",
+        "order 251123-0042",
+        "943 476 5870",
+        "536-90-4399",
+        "1630615123457",
+    ],
+)
 def test_leaves_weakly_checked_numbers_alone_without_a_word_nearby(text: str) -> None:
     assert kinds(text) == []
 
@@ -109,6 +135,35 @@ def test_leaves_alone_what_is_nobodys(pieces: list[str], word: str) -> None:
 )
 def test_leaves_numbers_of_things_alone(text: str) -> None:
     assert pii.scan(text) == ()
+
+
+ORDINARY = (
+    "On 2026-11-23 at 14:05:59.123456Z request 5f0c2d9e-8a7b-4c1d-9e2f-0a1b2c3d4e5f took "
+    "1732370759 ns; commit 9fceb02d0ae598e95dc970b74767f19372d61af8 is on 10.12.0.17:8443.",
+    "def retry(n: int = 3, base_ms: int = 150) -> list[int]:\n    return [base_ms * 2**i for i in "
+    "range(n)]  # 150, 300, 600\nassert sum(x[0:15:2]) == 0x7FFFFFFF and 1_000_000 > 65535\n",
+    "Invoice RE-2026-004711, order 4500012345, customer 10023456, article 4006381333931, total "
+    "1.234.567,89 EUR, due 31.12.2026, postcode 10115 Berlin, ISBN 978-3-16-148410-0.",
+    "arn:aws:bedrock:eu-central-1:123456789012:provisioned-model/abc123def456 returned 503 after "
+    "30000 ms; i-0abcd1234efgh5678, vpc-0123456789abcdef0, ami-0c55b159cbfafe1f0.",
+    '{"id": 9007199254740991, "ts": 1732370759123, "price": 19.99, "sku": "ABC-12345-XZ", "v": '
+    '"12.4.1", "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}',
+    "git@github.com is a remote, @app.route a decorator, a@b no address; @types/node@22.9.0 is a "
+    "package; user@localhost stays, and so does 50%40.",
+)
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_leaves_ordinary_text_and_code_alone(text: str) -> None:
+    assert pii.scan(text) == ()
+
+
+@pytest.mark.parametrize("digits", [9, 10, 11, 12, 13])
+def test_few_of_a_thousand_order_numbers_are_taken_for_somebodys(digits: int) -> None:
+    rng = random.Random(f"{digits}")
+    numbers = [str(rng.randrange(10 ** (digits - 1), 10**digits)) for _ in range(1000)]
+    taken = sum(bool(pii.scan(f"order {number} is late")) for number in numbers)
+    assert taken <= 30, taken
 
 
 @BOUNDED

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from routing.core import chain
 from routing.core.errors import Invalid
+
+
+class Word(StrEnum):
+    A = "a"
+
+
+class Number(IntEnum):
+    ONE = 1
+
 
 KEYS = st.text(st.characters(max_codepoint=127), max_size=6)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -264,3 +275,45 @@ def test_the_quick_reader_says_what_the_careful_one_says_or_leaves_it_to_him(
 def test_an_ordinary_body_takes_the_quick_way() -> None:
     body = json.dumps({"prompt": "Grüße, {[(x)]}: 12345", "max_tokens": 5, "temperature": 0.5})
     assert chain._quickly(body, max_nodes=100, floats=True) is not chain._UNSURE
+
+
+_FOREIGN = st.floats() | st.binary(max_size=2) | st.integers(-(2**54), 2**54)
+_KEYS = st.text(max_size=3) | st.integers(0, 3) | st.none() | st.just(Word.A)
+ANYTHING: st.SearchStrategy[Any] = st.recursive(
+    st.text() | LEAVES | _FOREIGN | st.sampled_from([Word.A, Number.ONE]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(_KEYS, inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(value=ANYTHING)
+@example({"a": [{"b": "\ud800"}]})
+@example({1: "a", "b": True})
+@example({"é": 1})
+def test_the_short_way_to_canonical_bytes_says_what_the_long_one_says(value: Any) -> None:
+    def told(how: Callable[[Any], bytes]) -> bytes | str:
+        try:
+            return how(value)
+        except Invalid as error:
+            return error.message
+
+    def long_way(value: Any) -> bytes:
+        return chain._encode(chain._plain(value, "$", chain.MAX_DEPTH)).encode()
+
+    assert told(chain.canonical) == told(long_way)
+
+
+@pytest.mark.parametrize("depth", [31, 32, 33, 34, 500])
+def test_the_short_way_keeps_the_bound_of_depth(depth: int) -> None:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    if depth <= chain.MAX_DEPTH:
+        assert chain.canonical(value) == b"[" * depth + b"1" + b"]" * depth
+    else:
+        with pytest.raises(Invalid, match="deeper"):
+            chain.canonical(value)

@@ -172,3 +172,12 @@ def test_a_line_drawn_by_the_breaker_hides_no_run_of_failed_probes(k: Known, lin
     judged = health.judge(replace(plain, since_us=line), NOW)
     if down:
         assert judged.status is Health.UNHEALTHY
+
+
+def test_a_path_that_compliance_shuts_is_red_whatever_its_probes_and_flags_say() -> None:
+    shut = health.judge(known(breach="It runs in us-east-1."), NOW)
+    assert (shut.status, shut.score, shut.why) == (
+        Health.UNHEALTHY,
+        None,
+        ("It runs in us-east-1.",),
+    )

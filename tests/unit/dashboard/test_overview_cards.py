@@ -15,7 +15,7 @@ from routing.core.flags import FlagName, defaults
 from routing.core.matrix import DEFAULT
 from routing.core.situation import Facts, PathNow
 from routing.core.values import Breaker, EnvironmentName, Health, Operation, Path, Reason
-from routing.decisions.queries import Recent, Row
+from routing.decisions.queries import Backlog, Recent, Row
 from routing.health.queries import Row as PathRow
 
 NOW = datetime(2026, 11, 23, 14, 14, 30, tzinfo=UTC)
@@ -350,6 +350,25 @@ def test_the_header_names_the_change_just_before_and_counts_the_others() -> None
         DIRECT,
         Health.HEALTHY,
     )
+
+
+def backlog(**more: Any) -> Backlog:
+    told: dict[str, Any] = {"stream": "decision:p:b", "on_disk": 9000, "waiting": 0, "since": NOW}
+    return Backlog(**(told | more))
+
+
+def test_says_what_waits_for_the_database_and_since_when_the_figures_end() -> None:
+    assert cards.decision_items(backlog(), NOW) == ()
+    late = NOW + timedelta(seconds=11)
+    assert cards.decision_items(backlog(waiting=5), NOW + timedelta(seconds=9)) == ()
+    (waits,) = cards.decision_items(backlog(waiting=5), late)
+    assert waits.text.startswith("5 decisions wait for the database since ")
+    assert "safe on disk" in waits.text
+    shut, lost, dead, broken = cards.decision_items(
+        backlog(problem="No space.", lost=2, others=1, broken={"s": "p.seg is altered."}), late
+    )
+    assert (shut.text, broken.text) == ("No space.", "p.seg is altered.")
+    assert lost.text.startswith("2 emergencies") and "1 ended" in dead.text
 
 
 def test_says_what_is_open_or_nothing() -> None:

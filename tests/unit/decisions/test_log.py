@@ -71,6 +71,27 @@ async def test_two_hundred_writers_share_syncs_and_leave_no_gap(
     assert log.synced == 201
 
 
+async def test_a_loop_is_woken_once_for_all_that_one_sync_settles(
+    log: DecisionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = Sync(monkeypatch)
+    first = asyncio.create_task(log.record(body(0)))
+    await asyncio.to_thread(sync.reached.wait, MOST_S)
+    rest = [asyncio.create_task(log.record(body(n))) for n in range(1, 100)]
+    await asyncio.sleep(0)  # all are queued now
+    loop, wakes = asyncio.get_running_loop(), []
+    real = loop.call_soon_threadsafe
+
+    def wake(*what: Any, **how: Any) -> asyncio.Handle:
+        wakes.append(1)
+        return real(*what, **how)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", wake)
+    sync.go.set()
+    await asyncio.gather(first, *rest)
+    assert len(wakes) == sync.count == 2
+
+
 async def test_nothing_is_acknowledged_before_it_is_synced(
     log: DecisionLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

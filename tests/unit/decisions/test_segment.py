@@ -53,9 +53,8 @@ def test_what_was_appended_is_read_back_numbered_and_linked(
     tmp_path: Path, bodies: list[dict[str, Any]]
 ) -> None:
     _, records = written(tmp_path, bodies)
-    expected = [
-        {**body, "stream": STREAM, "seq": seq} for seq, body in enumerate([OPENED, *bodies], 1)
-    ]
+    marked = [{**OPENED, "batch": 1}, {**bodies[0], "batch": 2}, *bodies[1:]]
+    expected = [{**body, "stream": STREAM, "seq": seq} for seq, body in enumerate(marked, 1)]
     assert bodies_of(records) == expected
     prev = chain.genesis(LOG_ID)
     for record in records:
