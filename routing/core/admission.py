@@ -53,7 +53,7 @@ class QueueSettings:
     reserved: int = 16
     room: int = 128
     longest_wait_us: int = 2_000_000
-    overload_wait_us: int = 50_000
+    overload_wait_us: int = 25_000
     overload_after_us: int = 500_000
 
 

@@ -68,7 +68,7 @@ async def _both_down(home: Path, said: argparse.Namespace) -> Sequence[list[str]
 async def _overload(home: Path, said: argparse.Namespace) -> Sequence[list[str]]:
     from tests.chaos import ground, overload
 
-    size = overload.Size(capacity=20, latency_ms=250)
+    size = overload.Size(capacity=10, latency_ms=500)
     async with ground.laid(home, said.seed, size.terms) as laid:
         outcome = await overload.run(laid, size, (10, said.seconds), said.seed)
     _say(outcome.line())

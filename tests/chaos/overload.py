@@ -127,12 +127,14 @@ def _answers(seen: Sequence[Seen], size: Size, lasted_s: float) -> float:
     return counted / (until - since)
 
 
-def problems(outcome: Outcome, within_s: float = REFUSED_WITHIN_S) -> list[str]:
-    """Return which of the promises the outcome breaks; a refusal takes `within_s` at p99."""
+def problems(
+    outcome: Outcome, within_s: float = REFUSED_WITHIN_S, percent: float = 99
+) -> list[str]:
+    """Return which of the promises the outcome breaks; so many per cent are refused in time."""
     wrong = []
     if outcome.goodput < GOODPUT * outcome.peak:
         wrong.append(f"goodput fell to {outcome.goodput / outcome.peak:.0%} of the peak")
-    late_s = load.rank(outcome.refused_s, 99)
+    late_s = load.rank(outcome.refused_s, percent)
     if not outcome.refused_s or late_s > within_s:
         wrong.append(f"{len(outcome.refused_s)} were refused, within {late_s:.2f} s")
     untold = [s for s in outcome.refused if not s.retry_after_s]
