@@ -156,3 +156,16 @@ def test_an_altered_release_is_found_out() -> None:
     kept.save()
     with pytest.raises(Broken, match="altered"):
         release.read(digest)
+
+
+def test_a_release_holds_settings_with_fractions_inside() -> None:
+    """Canonical JSON knows no fractions; what an operation is to be asked with has some."""
+    row = Environment.objects.get(name=bed.DEV)
+    row.thresholds = {"bedrock.operations": {"standard": {"temperature": 0.25, "whole": True}}}
+    row.save()
+    digest = release.build(by=bed.BY, now=bed.now(), environment=bed.DEV, code_version=bed.VERSION)
+    content = release.read(digest)
+    assert content.thresholds == {
+        "bedrock.operations": {"standard": {"temperature": "0.25", "whole": True}}
+    }
+    assert release.differences(content, bed.DEV, bed.VERSION) == []
