@@ -31,7 +31,10 @@ _OFFLINE = ("ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN", "dns error", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreign:
-    """One server: how it is installed, started and called, by how many calls at once."""
+    """One server: how it is installed, started and called, by how many calls at once.
+
+    `locks` are the files that it is installed from and started with.
+    """
 
     name: str
     locks: tuple[str, ...]
@@ -45,14 +48,15 @@ class Foreign:
 
 EVERYTHING = Foreign(
     name="everything",
-    locks=("package.json", "package-lock.json"),
+    locks=("package.json", "package-lock.json", "loopback.cjs"),
     install=(("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"),),
     start=(
         "node",
         "node_modules/@modelcontextprotocol/server-everything/dist/index.js",
         "streamableHttp",
     ),
-    surroundings={"PORT": "{port}"},
+    # It has no setting for its address and would listen on every one of this machine.
+    surroundings={"PORT": "{port}", "NODE_OPTIONS": "--require {folder}/loopback.cjs"},
     tool="echo",
     arguments={"message": "{prompt}"},
 )
@@ -125,7 +129,7 @@ class Running:
 
     def start(self) -> None:
         """Return once it listens."""
-        fill = {"port": str(self.port)}
+        fill = {"port": str(self.port), "folder": str(self.folder)}
         command = [part.format(**fill) for part in self.server.start]
         command[0] = shutil.which(command[0]) or str(self.folder / command[0])
         more = {name: value.format(**fill) for name, value in self.server.surroundings.items()}
