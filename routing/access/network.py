@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 UNKNOWN = "unknown"
 
 
+@lru_cache(maxsize=4096)
 def of(address: str) -> str:
     """Return the /24 (IPv4) or /48 (IPv6) around `address`, `unknown` for anything else.
 

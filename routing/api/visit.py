@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 
 from django.http.request import split_domain_port, validate_host
 
@@ -107,8 +107,7 @@ class Visit:
 
     def _check_address(self) -> Place:
         host = wire.header(self.scope, "Host") or ""
-        domain, _port = split_domain_port(host)
-        if not domain or not validate_host(domain, self.behind.hosts):
+        if not _is_ours(host, tuple(self.behind.hosts)):
             raise Invalid("This server does not answer under that host name.")
         place = self.dialect.place(wire.raw_path(self.scope))
         if self.scope["method"] != place.method:
@@ -301,6 +300,12 @@ class Visit:
                 refusal=refusal,
             )
         )
+
+
+@lru_cache(maxsize=256)
+def _is_ours(host: str, hosts: tuple[str, ...]) -> bool:
+    domain, _port = split_domain_port(host)
+    return bool(domain) and validate_host(domain, hosts)
 
 
 def not_running() -> Unavailable:

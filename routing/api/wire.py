@@ -22,6 +22,7 @@ DECISION = "x-hybridops-decision"
 MOST_BYTES = 1_048_576
 _NAMED = "hybridops.headers"
 BODY_WITHIN_S = 15.0
+WATCH_AFTER_S = 0.05
 
 
 class Gone(Exception):
@@ -116,19 +117,32 @@ async def read_body(receive: Receive) -> bytes:
 
 
 async def while_there(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Return what `work` returns; raises Gone, having cancelled it, when the caller leaves."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_leaves(receive))
+    """Return what `work` returns; raises Gone, having cancelled it, when the caller leaves.
+
+    Most answers are there before anybody could leave, so a watch is set only after a moment.
+    """
+    here = asyncio.current_task()
+    assert here is not None
+    watch: list[asyncio.Task[None]] = []
+    over = False
+
+    def begin() -> None:
+        watch.append(asyncio.create_task(_leaves(receive)))
+        watch[0].add_done_callback(lambda ended: over or ended.cancelled() or here.cancel())
+
+    timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, begin)
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise Gone
-        return task.result()
+        return await work
+    except asyncio.CancelledError:
+        if watch and watch[0].done() and here.uncancel() == 0:
+            raise Gone from None  # the work has booked that it was cut off
+        raise
     finally:
-        gone.cancel()
-        task.cancel()
-        # The work books that it was cut off; until then it is not over.
-        await asyncio.gather(task, gone, return_exceptions=True)
+        over = True
+        timer.cancel()
+        if watch and not watch[0].done():
+            watch[0].cancel()
+            await asyncio.gather(*watch, return_exceptions=True)
 
 
 async def _leaves(receive: Receive) -> None:
