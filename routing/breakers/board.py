@@ -89,6 +89,10 @@ class Board:
         """Return the state now."""
         return circuit.state(self._get(key), self._clock())
 
+    def generation(self, key: Key) -> int:
+        """Return how often the breaker of `key` has changed its state."""
+        return self._get(key).generation
+
     def wait_us(self, key: Key) -> int:
         """Return how long until an open or forced state ends, 0 where none runs."""
         return circuit.wait_us(self._get(key), self._clock())

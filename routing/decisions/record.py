@@ -92,6 +92,7 @@ def body(
             "flags": state.versions.flags,
             "overrides": state.versions.overrides,
             "settings": state.versions.settings,
+            "breakers": {str(path): n for path, n in state.versions.breakers.items()},
         },
         "matrix_path": str(decision.matrix_path),
         "intended": str(decision.intended),
