@@ -144,6 +144,12 @@ class Engine:
         target = client.target if client else ""
         return self.board.state(Key(environment=environment, path=path, target=target))
 
+    def breaker_generation(self, environment: EnvironmentName, path: Path) -> int:
+        """Return which life of the breaker of `path` that is."""
+        client = self.roster.client(environment, path)
+        target = client.target if client else ""
+        return self.board.generation(Key(environment=environment, path=path, target=target))
+
     def settings_version(self, environment: EnvironmentName) -> int:
         """Return the version of the path settings that this process runs, 0 before it has any."""
         row = self.roster.row(environment)

@@ -146,6 +146,9 @@ def situation(environment: EnvironmentName, subject: str) -> State:
             flags=switched.environments[environment].version,
             overrides=overrides.version,
             settings=_engine.settings_version(environment) if _engine else 0,
+            breakers={p: _engine.breaker_generation(environment, p) for p in Path}
+            if _engine
+            else {},
         ),
     )
 

@@ -133,6 +133,10 @@ class Board:
         now_us = held.used_us = self._clock()
         return circuit.state(held.circuit, now_us)
 
+    def generation(self, key: Key) -> int:
+        """Return how often the breaker of `key` has changed its state."""
+        return self._get(key).generation
+
     def wait_us(self, key: Key) -> int:
         """Return how long until an open or forced state ends, 0 where none runs."""
         held = self._helds.get(key)

@@ -75,11 +75,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """Of what else the state was made: kept with the decision, never asked by it."""
+    """Of what else the state was made: kept with the decision, never asked by it.
+
+    `breakers` are the generations of the breakers of this process.
+    """
 
     flags: int = 0
     overrides: int = 0
     settings: int = 0
+    breakers: Mapping[Path, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +95,7 @@ class State:
     paths: Mapping[Path, PathFacts]
     kill: Kill | None = None
     overrides: Sequence[Override] = ()
-    versions: Versions = Versions()
+    versions: Versions = field(default_factory=Versions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -177,6 +177,7 @@ def _said(promise: Promise) -> dict[str, Json]:
             "flags": state.versions.flags,
             "overrides": state.versions.overrides,
             "settings": state.versions.settings,
+            "breakers": {str(path): n for path, n in state.versions.breakers.items()},
         },
         "matrix_path": str(decision.matrix_path),
         "intended": str(decision.intended),

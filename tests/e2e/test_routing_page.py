@@ -56,6 +56,8 @@ def test_a_draft_is_tried_on_past_requests_and_then_published(
         return "1 would change path" in page.locator("#effects").inner_text()
 
     assert any(told() for _ in range(50))
+    [replayed] = server.manage("replay", "--environment", "production")
+    assert replayed["ok"] and replayed["decisions"] == 1 and replayed["changed"] == 0
     page.get_by_label("Type production to go on").fill("production")
     page.get_by_role("button", name="Publish in production").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(

@@ -64,5 +64,10 @@ def state(rng: Random) -> State:
             Override(operation=o, path=rng.choice(list(Path)), ends_us=rng.choice((1, NEVER_US)))
             for o in overridden
         ),
-        versions=Versions(flags=rng.randrange(99), overrides=3, settings=1),
+        versions=Versions(
+            flags=rng.randrange(99),
+            overrides=rng.randrange(9),
+            settings=1,
+            breakers={path: rng.randrange(9) for path in Path},
+        ),
     )
