@@ -1,7 +1,8 @@
 """The compliance gate alone: how long one request waits for it. `python -m bench.gate [SEED]`.
 
 Five runs over texts made from the seed: 4 kB that is half personal data, 4 kB of prose with a few
-numbers, 200 bytes of prose. Times are wall time of `gate.check` on one thread, in µs.
+numbers, 200 bytes of prose. The gate does nothing but compute, so the goals are held to the
+processor time of its thread, in µs; the wall time beside it tells how busy the machine was.
 """
 
 from __future__ import annotations
@@ -32,42 +33,43 @@ def main() -> int:
     """Print the table; exit 1 where a goal is missed in the median of the runs."""
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 20261123
     print(f"seed {seed}, {RUNS} runs of {CALLS} calls, CPython {platform.python_version()}")
-    print(f"{'text':<22}{'found':>6}{'p50 µs (runs)':>40}{'p95 µs (runs)':>40}")
+    print(f"{'text':<22}{'found':>6}{'p50 µs':>30}{'p95 µs':>30}{'p95 µs, wall':>30}")
     missed = False
     for name, make in MADE.items():
         rng = random.Random(seed)
         texts = [make(rng) for _ in range(TEXTS)]
         runs = [_run(texts) for _ in range(RUNS)]
         found = sum(len(pii.scan(text)) for text in texts) // TEXTS
-        print(f"{name:<22}{found:>6}{_spread(p50 for p50, _ in runs)}"
-              f"{_spread(p95 for _, p95 in runs)}")  # fmt: skip
+        shown = "".join(_spread(run[place] for run in runs) for place in range(3))
+        print(f"{name:<22}{found:>6}{shown}")
         goal = GOALS_US.get(name)
-        late = goal is not None and statistics.median(p95 for _, p95 in runs) > goal
+        late = goal is not None and statistics.median(run[1] for run in runs) > goal
         missed = missed or late
         if goal is not None:
             print(f"{'':<22}goal p95 ≤ {goal} µs: {'missed' if late else 'held'}")
     return int(missed)
 
 
-def _run(texts: Sequence[str]) -> tuple[float, float]:
-    took = []
+def _run(texts: Sequence[str]) -> tuple[float, float, float]:
+    cpu, wall = [], []
     for call in range(CALLS):
         text = texts[call % len(texts)]
-        began = time.perf_counter_ns()
+        began, began_cpu = time.perf_counter_ns(), time.thread_time_ns()
         gate.check(
             environment=EnvironmentName.PRODUCTION,
             operation=Operation.STANDARD,
             texts=("", text),
             policy=gate.Policy(),
         )
-        took.append((time.perf_counter_ns() - began) / 1000)
-    cuts = statistics.quantiles(took, n=100)
-    return cuts[49], cuts[94]
+        cpu.append((time.thread_time_ns() - began_cpu) / 1000)
+        wall.append((time.perf_counter_ns() - began) / 1000)
+    cuts = statistics.quantiles(cpu, n=100)
+    return cuts[49], cuts[94], statistics.quantiles(wall, n=100)[94]
 
 
 def _spread(figures: Iterable[float]) -> str:
     shown = " ".join(f"{figure:.0f}" for figure in sorted(figures))
-    return f"{shown:>40}"
+    return f"{shown:>30}"
 
 
 def _digits(rng: random.Random, count: int) -> str:

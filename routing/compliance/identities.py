@@ -185,7 +185,7 @@ _BY_LEAD = _by_lead()
 # first is looked at already here, for most groups of digits follow no form.
 _LEAD = re.compile(
     r"\d(?<![0-9A-Za-z+].)(?="
-    r"\d{6}"
+    r"\d{7}|\d{6}[A-Za-z]"
     r"|\d{5}[-+/ A-Za-z]\d"
     r"|\d{3}(?:[. ]\d\d[. ]\d{3}| \d{6})"
     r"|\d\d(?:[. ]\d{3}[. ]\d{3}|[ -]\d\d[ -]\d{4}|-\d{3}-\d{4}|\.\d{4}\.)"

@@ -80,8 +80,11 @@ def find(text: str) -> Iterator[Span]:
     """Yield the spans of telephone numbers."""
     for first in _FIRST.finditer(text):
         at = first.start()
-        for shape, judged in ((_INTERNATIONAL, _international), (_NATIONAL, _national)):
-            match = shape.match(text, at)
-            span = judged(text, match) if match else None
-            if span:
-                yield span
+        # Two signs tell which of the two forms can begin here.
+        dialled = text[at] == "+" or text.startswith("00", at)
+        match = (_INTERNATIONAL if dialled else _NATIONAL).match(text, at)
+        if match is None:
+            continue
+        span = (_international if dialled else _national)(text, match)
+        if span:
+            yield span
