@@ -135,7 +135,8 @@ class Board:
 
     def generation(self, key: Key) -> int:
         """Return how often the breaker of `key` has changed its state."""
-        return self._get(key).generation
+        held = self._helds.get(key)
+        return held.circuit.generation if held else 0
 
     def wait_us(self, key: Key) -> int:
         """Return how long until an open or forced state ends, 0 where none runs."""

@@ -98,10 +98,12 @@ async def test_another_model_is_asked(stage: Stage) -> None:
     assert (await stage.router.route(question())).conclusion.reason is Reason.RULE
 
 
-@pytest.mark.parametrize("which", ["flags", "overrides", "settings"])
-async def test_a_change_of_what_is_in_force_forgets_all(stage: Stage, which: str) -> None:
+@pytest.mark.parametrize(
+    "now", [Versions(flags=2), Versions(overrides=2), Versions(settings=2)], ids=str
+)
+async def test_a_change_of_what_is_in_force_forgets_all(stage: Stage, now: Versions) -> None:
     await stage.router.route(question())
-    stage.versions = Versions(**{which: 2})
+    stage.versions = now
     assert (await stage.router.route(question())).conclusion.reason is Reason.RULE
 
 
