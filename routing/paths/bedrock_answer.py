@@ -12,6 +12,7 @@ from routing.paths.bedrock_patience import Patience
 from routing.paths.bedrock_stream import Event
 
 MOST_TOKENS = 10**9
+LONGEST_REASON = 64
 MOST_CHARACTERS = 4 * 1024 * 1024
 # Why an answer ended that says nothing: the request as it stands gets none, here or later.
 _REFUSING = frozenset(
@@ -99,7 +100,8 @@ def _delta(payload: Mapping[str, Any]) -> str:
 
 
 def _answer(text: str, said: object, model: str, used: Usage | None) -> Answer:
-    stop = words(said)
+    plain = isinstance(said, str) and said.isidentifier() and len(said) <= LONGEST_REASON
+    stop = str(said) if plain else words(said)
     if stop in _MALFORMED:
         detail = f"The model failed at this request ({stop}); ask it in other words."
         raise PathError(Failure.VALIDATION, detail)

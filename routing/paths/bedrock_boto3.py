@@ -7,6 +7,7 @@ stops waiting also ends the exchange beneath (`bedrock_transport`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent import futures
@@ -129,10 +130,11 @@ class OnThreads:
 
     def _listen(self, document: Mapping[str, Any], tell: Callable[[Event], None]) -> None:
         reply = bedrock_account.ask(self._account.client(), "converse_stream", document)
-        for event in reply["stream"]:
-            self._lines.heard()
-            for name, payload in event.items():
-                tell((name, payload))
+        with contextlib.closing(reply["stream"]) as events:  # also one that cannot be read on
+            for event in events:
+                self._lines.heard()
+                for name, payload in event.items():
+                    tell((name, payload))
 
     async def _run(
         self, work: Callable[[], Any], patience: Patience, done: Callable[[], None] | None = None

@@ -11,6 +11,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from routing.core.values import Failure
@@ -21,7 +22,7 @@ Event = tuple[str, Mapping[str, Any]]
 
 MOST_FRAME = 4 * 1024 * 1024
 MOST_HEADERS = 128 * 1024  # the specification's own limit
-KEPT_HEADERS = 64  # sets of headers remembered: a stream repeats a handful of them
+KEPT_HEADERS = 64  # sets of headers remembered: all streams repeat the same handful
 PRELUDE = 12
 _PRELUDE = struct.Struct(">III")
 _CRC = struct.Struct(">I")
@@ -49,7 +50,6 @@ class Frames:
     def __init__(self) -> None:
         self._left = bytearray()
         self._wanted = PRELUDE
-        self._known: dict[bytes, Mapping[str, str | None]] = {}
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Yield the frames that `data` completes; raises PathError (protocol) for broken ones."""
@@ -74,15 +74,7 @@ class Frames:
             if zlib.crc32(view[start : end - 4]) != _CRC.unpack_from(data, end - 4)[0]:
                 raise _broken("a frame's checksum does not hold")
         body = start + PRELUDE + named
-        return Frame(self._headers(data[start + PRELUDE : body]), data[body : end - 4])
-
-    def _headers(self, raw: bytes) -> Mapping[str, str | None]:
-        known = self._known.get(raw)
-        if known is None:
-            known = _read_headers(raw)
-            if len(self._known) < KEPT_HEADERS:
-                self._known[raw] = known
-        return known
+        return Frame(_headers(data[start + PRELUDE : body]), data[body : end - 4])
 
 
 def event(frame: Frame) -> Event | None:
@@ -114,7 +106,8 @@ def _lengths(data: bytes, at: int) -> tuple[int, int]:
     return total, named
 
 
-def _read_headers(raw: bytes) -> Mapping[str, str | None]:
+@lru_cache(maxsize=KEPT_HEADERS)
+def _headers(raw: bytes) -> Mapping[str, str | None]:
     headers: dict[str, str | None] = {}
     at = 0
     try:
