@@ -130,16 +130,26 @@ def check(matrix: Matrix) -> None:
         raise Invalid(" ".join(found), problems=list(found))
 
 
+def check_rows(matrix: Matrix) -> None:
+    """Raise Invalid unless every operation has a row; without one nothing could be decided."""
+    missing = _missing(matrix)
+    if missing:
+        raise Invalid(missing)
+
+
+def _missing(matrix: Matrix) -> str:
+    missing = [str(op) for op in Operation if op not in matrix.rows]
+    return f"The matrix has no row for {', '.join(missing)}; add one for each." if missing else ""
+
+
 def problems(matrix: Matrix) -> tuple[str, ...]:
     """Return a sentence for everything that keeps `matrix` from being obeyed, naming the row.
 
     An emergency has no fallback and no split, ever, and stays last_resort; a fallback differs
     from its primary; budgets lie between 1 ms and 10 min, shares between 0 and 100 %.
     """
-    missing = [str(op) for op in Operation if op not in matrix.rows]
-    found = []
-    if missing:
-        found.append(f"The matrix has no row for {', '.join(missing)}; add one for each.")
+    missing = _missing(matrix)
+    found = [missing] if missing else []
     for name, row in named_rows(matrix):
         found += [f"The row of {name} {problem}" for problem in _problems(row)]
     return tuple(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from routing.core.errors import NotFound, Stale
-from routing.core.matrix import DEFAULT, Matrix
+from routing.core.matrix import DEFAULT, Matrix, check_rows
 from routing.core.values import EnvironmentName
 from routing.matrix import codec
 from routing.matrix.models import MatrixVersion
@@ -14,10 +14,15 @@ from routing.matrix.models import MatrixVersion
 def read(environment: EnvironmentName) -> Matrix:
     """Return the matrix in force: the newest version, or the default as version 1.
 
-    It is obeyed as it was published, also where a rule that came later would refuse it.
+    It is obeyed as it was published, also where a rule that came later would refuse it. Raises
+    Invalid where an operation has no row: nobody published that.
     """
     newest = MatrixVersion.objects.filter(environment_id=environment).order_by("-version").first()
-    return DEFAULT if newest is None else codec.decode_as_is(newest.rows, version=newest.version)
+    if newest is None:
+        return DEFAULT
+    whole = codec.decode_as_is(newest.rows, version=newest.version)
+    check_rows(whole)
+    return whole
 
 
 def version(environment: EnvironmentName, number: int) -> Matrix:

@@ -29,6 +29,7 @@ class Kept(DecisionLog):
 
     def __init__(self) -> None:
         self.bodies: list[Mapping[str, Any]] = []
+        self._problem = ""
 
     async def record(self, body: Mapping[str, Any]) -> int:
         self.bodies.append(body)

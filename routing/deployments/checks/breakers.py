@@ -17,7 +17,8 @@ TARGET = "check:"
 FAILURES = CircuitSettings().consecutive_failures
 TRIALS = CircuitSettings().trials_to_close
 GOOD = "opens, is seen open, holds back, tries again, closes"
-_SHUT = (str(Breaker.OPEN), str(Breaker.FORCED_OPEN))
+# Half-open lets trials through, and every other call is held back.
+_SHUT = (str(Breaker.OPEN), str(Breaker.HALF_OPEN), str(Breaker.FORCED_OPEN))
 
 
 async def circuit_breaker_system(ground: Ground) -> Looked:

@@ -239,7 +239,8 @@ def test_a_dead_path_fails_and_opens_its_breaker(server: Host, bench: Bench) -> 
     assert status == 1 and told["verdict"] == "failed"
     assert {"MCPRouter.mcp_connection", BREAKERS, "routing_matrix.standard"} <= failed(told)
     assert result(told, "DirectBedrockClient.direct_connection")["status"] == "pass"
-    assert "the breaker of mcp is open" in result(told, BREAKERS)["actual"]
+    said = result(told, BREAKERS)["actual"]
+    assert "the breaker of mcp is open" in said or "the breaker of mcp is half_open" in said
     assert result(told, "routing_matrix.standard")["kind"] == "health_fallback"
 
 
