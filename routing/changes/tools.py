@@ -20,7 +20,7 @@ from routing.pins import queries, store
 from routing.pins.queries import PinRow
 
 TOPIC = "tools"
-WATCH = system_actor("tool watch")
+WATCH = system_actor("tools")
 SHORTEST_DIGEST = 12  # hex characters by which a person may name a digest
 
 

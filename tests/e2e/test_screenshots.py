@@ -24,6 +24,7 @@ PAGES = {
     "overview": ("/e/staging/", "#state-header"),
     "flags": ("/e/staging/flags/", "#flags-grid"),
     "routing": ("/e/staging/routing/", "#versions"),
+    "breakers": ("/e/staging/breakers/", "#breaker-board"),
     "deployments": ("/e/development/deployments/", "#known"),
     "rollback": ("/e/staging/rollback/?target=mcp_only", "#before"),
     "audit": ("/e/staging/audit/", "#entries"),
