@@ -70,7 +70,7 @@ def test_the_first_sight_is_pinned_and_booked_once() -> None:
     see(OWN, OTHER)
     row = tools.current(STG)
     assert (row.pin.drift, row.pin.contract["description"]) == (Drift.NONE, "Answers.")
-    assert row.pinned_by == "system:tool watch"
+    assert row.pinned_by == "system:tools"
     assert booked() == [Action.TOOLS_PIN]
 
 
