@@ -57,7 +57,8 @@ def ours(folder: Path, upstream: int, wanted: Wanted) -> Iterator[Gateway]:
         secret = _manage(
             env,
             *("create_token", "--environment", "development", "--role", "operator"),
-            *("--name", "bench", "--per-second", "1000000", "--at-once", "10000"),
+            *("--name", "bench", "--per-second", "100000", "--at-once", "10000"),
+            *("--tokens-per-minute", "1000000000"),
         )["secret"]
     # From here on the stub is the stand-in, and the server keeps none of its own.
     (home / "run" / "upstreams.json").write_text(json.dumps({"bedrock": {"port": upstream}}))
@@ -210,11 +211,12 @@ def _chat(port: int, wanted: Wanted, headers: Mapping[str, str], model: str = "m
 
 def bare(folder: Path, upstream: int, wanted: Wanted) -> Iterator[Gateway]:
     """The stub itself: the ceiling of the harness."""
+    way = "converse-stream" if wanted.stream else "converse"
     yield Gateway(
         name="stub alone",
         pid=int((folder / "stub" / "pid").read_text()),
         target=Target(
-            url=f"http://127.0.0.1:{upstream}/model/m/converse",
+            url=f"http://127.0.0.1:{upstream}/model/m/{way}",
             body=json.dumps(
                 {"messages": [{"role": "user", "content": [{"text": wanted.prompt}]}]}
             ),
