@@ -31,7 +31,6 @@ from hybridops.doors import Machines  # noqa: E402
 from routing import wiring  # noqa: E402
 from routing.api import door  # noqa: E402
 
-
 SWITCH_S = 0.0005
 
 
