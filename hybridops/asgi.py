@@ -84,13 +84,11 @@ class Root:
         learn = ("idempotency-keys", self._machines.learn)
         begun = await wiring.start()
         # What is loaded by now stays: without this each full collection looks through all of it
-        # anew, and every request under way waits a tenth of a second for that. Requests leave few
-        # cycles, so the collector need not look after every few hundred objects either.
+        # anew, and every request under way waits a tenth of a second for that.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(10_000, 20, 20)
-        # Each answer waits for the thread that writes its record, which waits for the loop to let
-        # it run: with Python's usual 5 ms that would be most of the time that a request takes.
+        # Each answer waits for the thread that writes its record, which under load waits for the
+        # loop to let it run, with Python's usual setting for up to 5 ms.
         sys.setswitchinterval(SWITCH_S)
         return [*begun, *hub.loops(), learn]
 
