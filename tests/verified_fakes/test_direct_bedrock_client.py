@@ -208,7 +208,7 @@ async def test_hanging_calls_do_not_pile_up(
             }
             assert len(asked.threads()) <= places + bedrock_boto3.PROBE_THREADS
         bedrock.ask(do="clear")
-        # Every place is free again: the fault would hold one that still waits for longer than that.
+        # Every place is free again: the fault would hold one that still waits for longer.
         calls = (call(timeout_s=30, first_s=30) for _ in range(places))
         await asyncio.gather(*(client.call(one) for one in calls))
         await client.close()
