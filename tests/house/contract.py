@@ -23,6 +23,7 @@ ROUTED = {
     **ASKED,
     "decision_id": "the record's id in the decision stream",
     **DECIDED,
+    "intended": f"{DECIDED['intended']}; null for who was sent away before a decision",
     "effective": "the path that answered, or null",
     "attempts": "the calls made: path, ms, failure, detail",
     "repeats": "the decision whose answer is given again, null for a new answer",
