@@ -16,6 +16,7 @@ from routing.breakers import queries as breakers
 from routing.breakers.queries import BreakerRow
 from routing.core.decision import State
 from routing.core.errors import NotFound
+from routing.core.flags import NOBODY
 from routing.core.values import Action, EnvironmentName, Outcome, Path
 from routing.decisions import queries as decisions
 from routing.decisions.queries import Recent
@@ -105,7 +106,7 @@ class Look:
     @cached_property
     def state(self) -> State:
         """Return what is in force."""
-        return wiring.situation(self.environment, "")
+        return wiring.situation(self.environment, NOBODY)
 
     @cached_property
     def overrides(self) -> tuple[OverrideRow, ...]:

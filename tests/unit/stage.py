@@ -17,7 +17,7 @@ from routing.core import chain
 from routing.core.admission import QueueSettings
 from routing.core.circuit import Result
 from routing.core.decision import Kill, Override, PathFacts, State, Versions
-from routing.core.flags import FlagName, defaults
+from routing.core.flags import FlagName, Subject, defaults
 from routing.core.matrix import DEFAULT, Matrix
 from routing.core.values import Breaker, EnvironmentName, Health, Operation, Path
 from routing.decisions import segment
@@ -89,8 +89,8 @@ class Stage:
     def client(self, path: Path) -> ScriptedClient:
         return self.direct if path is Path.DIRECT_BEDROCK else self.mcp
 
-    def situation(self, _: EnvironmentName, subject: str) -> State:
-        self.subjects.append(subject)
+    def situation(self, _: EnvironmentName, subject: Subject) -> State:
+        self.subjects.append(subject.name)
         return State(
             matrix=self.matrix,
             flags=self.flags,

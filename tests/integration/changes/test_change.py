@@ -11,6 +11,7 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger, verify
 from routing.changes import change
+from routing.core import booked
 from routing.core.errors import (
     Broken,
     Forbidden,
@@ -104,7 +105,12 @@ def test_whoever_was_slower_gets_the_state_that_won() -> None:
     apply([to(CACHING, True, percentage=30)])
     with pytest.raises(Stale) as refusal:
         apply([to(CACHING, False, base=1)])
-    assert refusal.value.facts["current"] == {"on": True, "percentage": 30, "version": 2}
+    assert refusal.value.facts["current"] == {
+        "on": True,
+        "percentage": 30,
+        "groups": [],
+        "version": 2,
+    }
     assert version(CACHING) == 2
 
 
@@ -330,7 +336,7 @@ def test_folding_the_entries_gives_the_tables() -> None:
         if entry.environment == STG and entry.object_type in ("flag", "flags"):
             state |= facts(entry.after)
     cells = {str(row.name): row.cells[STG] for row in queries.grid([STG]).rows}
-    assert state == {name: change.as_json(cell.state) for name, cell in cells.items()}
+    assert state == {name: booked.as_json(cell.state) for name, cell in cells.items()}
     assert verify.verify().ok
 
 

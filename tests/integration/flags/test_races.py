@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from routing.audit import verify
 from routing.core.errors import Refused
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, State
 from routing.core.values import EnvironmentName, Outcome
 from routing.flags import queries, snapshot, store
 from tests.integration.changes.ground import (
@@ -124,9 +124,7 @@ def test_half_of_a_set_is_seen_by_nobody_before_the_commit() -> None:
         store.swap(
             environment=STG,
             flag=CACHING,
-            base_version=1,
-            on=False,
-            percentage=100,
+            wanted=State(on=False, version=1),
             by="user:1",
             now=NOW,
         )
