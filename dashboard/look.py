@@ -20,6 +20,8 @@ from routing.core.flags import NOBODY
 from routing.core.values import Action, EnvironmentName, Outcome, Path
 from routing.decisions import queries as decisions
 from routing.decisions.queries import Recent
+from routing.deployments import desired
+from routing.deployments.desired import Desired
 from routing.flags import queries as flags
 from routing.flags.queries import Grid
 from routing.fleet import queries as fleet
@@ -102,6 +104,11 @@ class Look:
     def grid(self) -> Grid:
         """Return the flags of this environment."""
         return flags.grid((self.environment,))
+
+    @cached_property
+    def desired(self) -> Desired:
+        """Return what the flags should be."""
+        return desired.of(self.environment)
 
     @cached_property
     def state(self) -> State:

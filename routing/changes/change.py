@@ -212,8 +212,7 @@ def _pending(wanted: Sequence[SetFlag], states: Mapping[FlagName, State]) -> tup
 
 
 def _is_already(item: SetFlag, state: State) -> bool:
-    wanted = item.state
-    return (wanted.share, wanted.favoured) == (state.share, state.favoured)
+    return item.state.gives_as(state)
 
 
 def judge(

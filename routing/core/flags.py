@@ -62,6 +62,10 @@ class State:
         """Return the groups that get it whatever the percentage, none while it is off."""
         return self.groups if self.on else ()
 
+    def gives_as(self, other: State) -> bool:
+        """Tell whether the same subjects get it in both states."""
+        return (self.share, self.favoured) == (other.share, other.favoured)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
