@@ -32,7 +32,7 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("flag-set", "GET"): (FLAG, (SIGN_IN, 403, 403, 200, 200, 404)),
     ("flag-set", "POST"): (FLAG, (SIGN_IN, 403, 403, 302, 302, 404)),
     # Nothing differs: there is nothing to adopt or to revert.
-    ("flag-drift", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 422, 404)),
+    ("flag-drift", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 400, 404)),
     ("routing", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     # No server runs in this process: it can explain nothing, and says so.
     ("routing-explain", "POST"): (HERE, (SIGN_IN, 503, 503, 503, 503, 404)),

@@ -34,6 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 CACHING, SUPPORT = FlagName.CACHING, FlagName.SUPPORT_MODE
 OPERATORS = 6
 ROUNDS = 4
+READS = 10_000
 
 
 def in_threads(work: list[Callable[[], Any]]) -> list[Any]:
@@ -103,7 +104,7 @@ def test_a_set_is_seen_whole_by_every_reader() -> None:
             done.set()
 
     def read() -> None:
-        while not done.is_set():
+        while not done.is_set() or seen.total() < READS:
             flags = snapshot.current().evaluate(STG)
             seen[flags[CACHING], flags[SUPPORT]] += 1
 
@@ -113,6 +114,7 @@ def test_a_set_is_seen_whole_by_every_reader() -> None:
 
     in_threads([write, read, poll])
     assert set(seen) == {(True, True), (False, False)}
+    assert seen.total() >= READS
     assert snapshot.current().environments[STG].version == 2 + 25
 
 
