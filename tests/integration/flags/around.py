@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from django.db import connection
 
+from routing.audit import guards
 from routing.core.flags import FlagName
 from routing.core.values import EnvironmentName
 from routing.flags.models import FlagState
@@ -17,6 +19,22 @@ WHERE = "WHERE flag_id = 'ai.caching.enabled' AND environment_id = '{}'"
 def sql(statement: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement)
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Take the guards of the database away meanwhile, so that it counts nothing."""
+    _settle_keys()
+    guards.lift(connection)
+    yield
+    _settle_keys()
+    guards.install(connection)
+
+
+def _settle_keys() -> None:
+    """PostgreSQL alters no table while foreign keys of this transaction are yet to be checked."""
+    if connection.vendor == "postgresql":
+        sql("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def raw_update(place: EnvironmentName) -> None:

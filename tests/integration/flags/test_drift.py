@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection
 
-from routing.audit import guards, verify
+from routing.audit import verify
 from routing.changes import drift, first_run
 from routing.core.errors import Forbidden, Invalid, NeedsConfirm, RuleBroken, Stale
 from routing.core.flags import FlagName
@@ -31,11 +30,20 @@ from tests.integration.changes.ground import (
     to,
     version,
 )
-from tests.integration.flags.around import WAYS, raw_delete, raw_update, sql, there_and_back
+from tests.integration.flags.around import (
+    WAYS,
+    raw_delete,
+    raw_update,
+    sql,
+    there_and_back,
+    uncounted,
+)
 
 pytestmark = pytest.mark.django_db
 CACHING, SUPPORT = FlagName.CACHING, FlagName.SUPPORT_MODE
 WRITERS = pytest.mark.parametrize("write", WAYS.values(), ids=WAYS)
+_SOME = ("raw update", "raw delete", "raw insert", "orm save", "there and back")
+SOME = pytest.mark.parametrize("write", [WAYS[way] for way in _SOME], ids=_SOME)
 Write = Callable[[EnvironmentName], None]
 TRUE = {"on": True, "percentage": 100, "groups": [], "version": 1}
 
@@ -86,19 +94,18 @@ def test_a_write_around_us_is_not_applied_in_staging_and_booked_once(write: Writ
     assert not snapshot.current().environments[PROD].mark.is_drifted
 
 
-@WRITERS
+@SOME
 def test_without_the_counting_triggers_nobody_sees_it(write: Write) -> None:
     """The negative control; the fold still does, but for what was put back."""
     laid()
-    guards.lift(connection)
-    write(STG)
-    guards.install(connection)
+    with uncounted():
+        write(STG)
     seen()
     assert "flag.drift" not in actions()
     assert bool(drift.problems([STG])) is (write is not there_and_back)
 
 
-@WRITERS
+@SOME
 def test_in_development_it_is_applied_and_booked_as_nobodys(write: Write) -> None:
     laid()
     write(DEV)
@@ -123,7 +130,7 @@ def test_what_is_taken_in_is_the_state_of_the_table() -> None:
     assert facts(entries()[0].after) == {str(CACHING): TRUE | {"on": False, "version": 2}}
 
 
-@WRITERS
+@SOME
 def test_an_admin_reverts_it(write: Write) -> None:
     laid()
     write(STG)
@@ -140,7 +147,7 @@ def test_an_admin_reverts_it(write: Write) -> None:
     assert verify.verify().ok
 
 
-@WRITERS
+@SOME
 def test_an_admin_adopts_it(write: Write) -> None:
     laid()
     write(STG)
@@ -266,10 +273,9 @@ def test_a_process_that_starts_during_a_drift_runs_what_is_booked(
 
 def test_a_start_finds_what_the_database_did_not_count_and_lays_nothing_over_it() -> None:
     laid()
-    guards.lift(connection)
-    raw_delete(STG)
-    raw_update(DEV)
-    guards.install(connection)
+    with uncounted():
+        raw_delete(STG)
+        raw_update(DEV)
     first_run.lay(by=SHELL, now=NOW, environments=tuple(EnvironmentName), embedded=True)
     seen()
     assert [one.flag for one in drift.look(STG).differences] == [str(CACHING)]
@@ -282,9 +288,8 @@ def test_a_trail_that_does_not_tell_leaves_the_last_flags_in_force() -> None:
     laid()
     apply([to(CACHING, False)])
     snapshot.refresh()
-    guards.lift(connection)
-    sql("UPDATE routing_entry SET body = prev WHERE action = 'flag.change'")
-    guards.install(connection)
+    with uncounted():
+        sql("UPDATE routing_entry SET body = prev WHERE action = 'flag.change'")
     raw_update(STG)
     assert snapshot.refresh_if_changed() is True
     assert snapshot.is_on(CACHING, STG) is False

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
 
-from routing.audit import guards
 from routing.core.flags import FlagName
 from tests.integration.changes.ground import STG, apply, entries, is_on, lay, to
-from tests.integration.flags.around import raw_update
+from tests.integration.flags.around import raw_update, uncounted
 
 pytestmark = pytest.mark.django_db
 CACHING = FlagName.CACHING
@@ -78,9 +76,8 @@ def shown() -> str:
 
 def test_verifying_finds_a_flag_that_the_database_did_not_count() -> None:
     lay()
-    guards.lift(connection)
-    raw_update(STG)
-    guards.install(connection)
+    with uncounted():
+        raw_update(STG)
     status, (told,) = run("verify_audit")
     assert (status, told["ok"], told["first_bad"]) == (1, False, None)
     assert told["flags"] == [told["problem"]]
