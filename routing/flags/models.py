@@ -112,7 +112,7 @@ class FlagTouch(models.Model):
     """
 
     environment = models.OneToOneField(
-        "routing.Environment", primary_key=True, on_delete=models.PROTECT
+        "routing.Environment", primary_key=True, on_delete=models.CASCADE
     )
     touched = models.PositiveBigIntegerField(default=0)
 

@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                 (
                     "environment",
                     models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=django.db.models.deletion.CASCADE,
                         primary_key=True,
                         serialize=False,
                         to="routing.environment",
