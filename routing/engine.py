@@ -23,7 +23,7 @@ from routing.breakers import sharing
 from routing.breakers.board import Board, Key
 from routing.cache.shared import Shared
 from routing.cache.store import ResponseCache
-from routing.changes import override
+from routing.changes import drift, override
 from routing.changes.tool_watch import ToolWatch
 from routing.compliance import policy
 from routing.compliance import queries as policies
@@ -32,6 +32,7 @@ from routing.compliance.residency import Residence
 from routing.compliance.tally import Tally
 from routing.core.admission import QueueSettings
 from routing.core.decision import State
+from routing.core.flags import Subject
 from routing.core.settings import Settings
 from routing.core.values import Breaker, EnvironmentName, Path
 from routing.decisions.log import DecisionLog
@@ -65,7 +66,7 @@ class Engine:
         code_version: str,
         settings: Settings,
         clock: Callable[[], datetime],
-        situation: Callable[[EnvironmentName, str], State],
+        situation: Callable[[EnvironmentName, Subject], State],
         refresh: Callable[[], None],
         versions: Callable[[], dict[str, int]],
         shared: Shared | None,
@@ -110,7 +111,7 @@ class Engine:
         self.monitor = HybridHealthMonitor(
             client=self.roster.client,
             breach=self.borders.breach,
-            flags=lambda environment: flags.current().evaluate(environment, ""),
+            flags=lambda environment: flags.current().evaluate(environment),
             board=self.board,
             clock=clock,
             interval_s=settings.probe_s,
@@ -296,6 +297,7 @@ class Engine:
         policies.refresh_if_changed()
         support.reconcile(self.clock())
         self._support = self._look_at_support()
+        drift.keep(self.settings.environments, self.clock())
         return queries.environments()
 
     def _look_at_support(self) -> Mapping[EnvironmentName, Mapping[str, Any]]:

@@ -32,6 +32,7 @@ from routing.core.decision import (
     decide,
 )
 from routing.core.errors import Unavailable
+from routing.core.flags import Subject
 from routing.core.rollout import split_bucket
 from routing.core.telling import Told
 from routing.core.values import EnvironmentName, Failure, Operation, Path, Reason, StreamEnd
@@ -90,7 +91,7 @@ class IntelligentRouter:
     def __init__(
         self,
         *,
-        situation: Callable[[EnvironmentName, str], State],
+        situation: Callable[[EnvironmentName, Subject], State],
         client: Callable[[EnvironmentName, Path], PathClient | None],
         board: Board,
         log: DecisionLog,
@@ -215,7 +216,8 @@ class IntelligentRouter:
         )
 
     def _state(self, ask: Ask) -> State:
-        return self._situation(ask.caller.environment, _subject(ask))
+        subject = Subject(name=_subject(ask), groups=ask.caller.groups)
+        return self._situation(ask.caller.environment, subject)
 
     async def _open(self, run: Run, path: Path | None) -> Opening:
         """Book that an answer begins; raises Unavailable as the end's record would.

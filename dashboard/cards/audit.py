@@ -31,6 +31,15 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     ),
     Action.FLAG_CREATE: ("laid the flags of", "tried to lay the flags of"),
     Action.FLAG_CHANGE: ("changed", "tried to change"),
+    Action.FLAG_DRIFT: ("found changes around the flags of",) * 2,
+    Action.FLAG_ADOPT: (
+        "adopted what was changed around the flags of",
+        "tried to adopt what was changed around the flags of",
+    ),
+    Action.FLAG_REVERT: (
+        "reverted what was changed around the flags of",
+        "tried to revert what was changed around the flags of",
+    ),
     Action.MATRIX_CHANGE: ("changed the matrix of", "tried to change the matrix of"),
     Action.DRAFT_SAVE: ("drafted the matrix of", "tried to draft the matrix of"),
     Action.DRAFT_DISCARD: (

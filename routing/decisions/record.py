@@ -26,7 +26,10 @@ OPENING = "begun"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asked, as the token says; `nonce` marks a run's traffic, which is always synthetic."""
+    """Who asked, as the token says; `nonce` marks a run's traffic, which is always synthetic.
+
+    `groups` are those that flags know (`core.audience`).
+    """
 
     environment: EnvironmentName
     token: str
@@ -34,6 +37,7 @@ class Caller:
     request_id: str = ""
     synthetic: bool = False
     nonce: str = ""
+    groups: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
