@@ -18,7 +18,7 @@ from routing.core.decision import Decision, Override, Request, State, decide
 from routing.core.errors import HybridOpsError
 from routing.core.flags import FlagName
 from routing.core.matrix import Matrix
-from routing.core.values import Failure, Operation, Path, Skip
+from routing.core.values import Failure, Operation, Path, Reason, Skip
 
 _ALWAYS_US = 2**53 - 1
 
@@ -135,6 +135,8 @@ def _cell(record: Mapping[str, Any], proposal: Proposal) -> Cell | None:
     decided = decide(request, state)
     if not agrees(record, decided):
         raise _Mismatch
+    if record.get("reason") == Reason.REFUSED_BUDGET:
+        return None  # a budget asks for no path, so it would refuse the request on any
     before = Path(record["effective"]) if record["effective"] else None
     again = decide(*proposed(request, state, proposal))
     if _tries(again) == _tries(decided):

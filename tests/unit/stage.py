@@ -20,6 +20,7 @@ from routing.core.decision import Kill, Override, PathFacts, State, Versions
 from routing.core.flags import FlagName, defaults
 from routing.core.matrix import DEFAULT, Matrix
 from routing.core.values import Breaker, EnvironmentName, Health, Operation, Path
+from routing.cost.meter import Meter
 from routing.decisions import segment
 from routing.decisions.log import DecisionLog
 from routing.decisions.record import Caller
@@ -67,6 +68,7 @@ class Stage:
     seen: list[Routed] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
     queue: QueueSettings = field(default_factory=QueueSettings)
+    meter: Meter = field(default_factory=Meter)
     admission: Admission = field(init=False)
     board: Board = field(init=False)
     router: IntelligentRouter = field(init=False)
@@ -84,6 +86,7 @@ class Stage:
             admission=self.admission,
             listeners=(lambda routed, _: self.seen.append(routed),),
             limits=self.limits,
+            meter=self.meter,
         )
 
     def client(self, path: Path) -> ScriptedClient:
@@ -136,6 +139,7 @@ def raised(
     policy: InForce | None = None,
     limits: Limits | None = None,
     queue: QueueSettings | None = None,
+    meter: Meter | None = None,
 ) -> Iterator[Stage]:
     """Yield a stage whose log is open for the block."""
     log = DecisionLog(folder, process="p", boot=secrets.token_hex(4))
@@ -147,6 +151,7 @@ def raised(
             policy=policy or Policy(),
             limits=limits or Limits(),
             queue=queue or QueueSettings(),
+            meter=meter or Meter(),
         )
     finally:
         log.close(NOW)
