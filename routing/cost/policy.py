@@ -201,6 +201,16 @@ def _only(kept: Any, known: set[str], what: str) -> None:
         raise Invalid(f"{what} is an object of {', '.join(sorted(known))}, and of nothing else.")
 
 
+def read_amount(unit: Unit, text: str) -> int:
+    """Return the nanos or the tokens that a person wrote; raises Invalid."""
+    if unit is Unit.MONEY:
+        return cost.amount(text)
+    plain = text.strip().replace("_", "")
+    if not (plain.isascii() and plain.isdigit() and len(plain) <= len(str(MOST_TOKENS))):
+        raise Invalid(f"{text.strip()[:40]!r} is no number of tokens; write digits only.")
+    return int(plain)
+
+
 def amount_words(unit: Unit, amount: int, currency: str) -> str:
     """Return `amount` with its unit, as it is told to people and callers."""
     return f"{cost.decimal(amount)} {currency}" if unit is Unit.MONEY else f"{amount} tokens"
