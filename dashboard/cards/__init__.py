@@ -5,6 +5,7 @@ from __future__ import annotations
 from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
 from dashboard.cards.backlog import decision_items
 from dashboard.cards.breakers import BreakerBoard, breaker_board
+from dashboard.cards.cost import CostBoard, budget_items, cost_board
 from dashboard.cards.flags import (
     FlagCard,
     FlagCell,
@@ -42,6 +43,7 @@ __all__ = [
     "AuditLine",
     "BreakerBoard",
     "ChangeFeed",
+    "CostBoard",
     "FlagCard",
     "FlagCell",
     "FlagsGrid",
@@ -57,7 +59,9 @@ __all__ = [
     "ago",
     "audit_line",
     "breaker_board",
+    "budget_items",
     "change_feed",
+    "cost_board",
     "decision_items",
     "diff",
     "direct_bedrock_lane",

@@ -11,7 +11,8 @@ from routing import stream
 from routing.audit import ledger
 from routing.changes import consent, reasons
 from routing.core import cost, rights
-from routing.core.budget import Standing, Unit
+from routing.core.budget import Limit, Period, Standing, Unit
+from routing.core.cost import Price
 from routing.core.errors import Forbidden, Invalid
 from routing.core.rights import Actor, Right, system_actor
 from routing.core.values import Action, EnvironmentName, Role
@@ -23,12 +24,75 @@ BY = system_actor("budget")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PriceWish:
+    """A price as a person wrote it, for a million tokens; `remove` takes it away."""
+
+    model: str
+    input: str = ""
+    output: str = ""
+    currency: str = ""
+    remove: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitWish:
+    """A limit as a person wrote it; `remove` takes away the one of its name."""
+
+    period: Period
+    unit: Unit
+    most: str = ""
+    tenant: str = ""
+    currency: str = ""
+    hard_stop: bool = False
+    stops_emergencies: bool = False
+    remove: bool = False
+
+
+Wish = PriceWish | LimitWish
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
     """What was done: its audit entry, and the versions before and after."""
 
     entry_seq: int
     before: Policy
     after: Policy
+
+
+def wanted(environment: EnvironmentName, wish: Wish, base_version: int | None = None) -> Policy:
+    """Return what is in force with `wish` put in its place, as the version that was looked at.
+
+    Without `base_version` that is the newest. Raises Invalid for what cannot be meant.
+    """
+    inforce = store.read(environment)
+    if base_version is not None:
+        inforce = replace(inforce, version=base_version)
+    return _priced(inforce, wish) if isinstance(wish, PriceWish) else _limited(inforce, wish)
+
+
+def _priced(inforce: Policy, wish: PriceWish) -> Policy:
+    model = wish.model.strip()
+    if not model:
+        raise Invalid("Name the model as the Cost page and `cost show` list it.", field="model")
+    if wish.remove:
+        return policy.with_price(inforce, model, None, "")
+    price = Price(input_nanos=cost.amount(wish.input), output_nanos=cost.amount(wish.output))
+    return policy.with_price(inforce, model, price, wish.currency.strip())
+
+
+def _limited(inforce: Policy, wish: LimitWish) -> Policy:
+    limit = Limit(
+        tenant=wish.tenant.strip(),
+        period=wish.period,
+        unit=wish.unit,
+        amount=0 if wish.remove else policy.read_amount(wish.unit, wish.most),
+        hard_stop=wish.hard_stop,
+        stops_emergencies=wish.stops_emergencies,
+    )
+    if wish.remove:
+        return policy.without_limit(inforce, limit.name)
+    return policy.with_limit(inforce, limit, wish.currency.strip())
 
 
 def apply(

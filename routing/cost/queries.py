@@ -10,10 +10,13 @@ from django.db.models import Sum
 
 from routing.core import budget
 from routing.core.budget import Period, Standing, Sums
+from routing.core.errors import Refused
 from routing.core.values import EnvironmentName
-from routing.cost import snapshot, spend
+from routing.cost import snapshot, spend, store
 from routing.cost.models import Spend
 from routing.cost.policy import Policy
+
+__all__ = ["Line", "Policy", "Sheet", "inforce", "sheet", "spent", "standings"]
 
 DAYS = 14
 MOST_LINES = 50
@@ -65,8 +68,11 @@ class Sheet:
 
 
 def inforce(environment: EnvironmentName) -> Policy:
-    """Return the prices and limits that this process obeys."""
-    return snapshot.current().of(environment)
+    """Return the prices and limits in force: the newest, or what this process obeys instead."""
+    try:
+        return store.read(environment)
+    except Refused:
+        return snapshot.current().of(environment)
 
 
 def standings(environment: EnvironmentName, policy: Policy, now: datetime) -> tuple[Standing, ...]:

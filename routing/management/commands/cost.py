@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from routing.changes import budget
+from routing.changes.budget import LimitWish, PriceWish, Wish
 from routing.core import cost
-from routing.core.budget import Limit, Period, Standing, Unit
-from routing.core.cost import Price
+from routing.core.budget import Period, Standing, Unit
 from routing.core.errors import Invalid
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName
@@ -52,17 +51,13 @@ class Command(base.OperatorCommand):
 
     def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> base.Result:
         environment = EnvironmentName(options["environment"])
-        inforce = store.read(environment)
         if options["act"] == "show":
-            return _shown(environment, inforce, now)
-        base_version = options["base_version"]
-        looked = inforce if base_version is None else replace(inforce, version=base_version)
-        change = _priced if options["act"] == "price" else _limited
+            return _shown(environment, store.read(environment), now)
         done = budget.apply(
             by=by,
             now=now,
             environment=environment,
-            wanted=change(looked, options),
+            wanted=budget.wanted(environment, _wish(options), options["base_version"]),
             reason=options["reason"],
             confirmed=options["confirm"],
             typed_environment=options["typed_environment"],
@@ -103,33 +98,27 @@ def _add_limit(parser: CommandParser) -> None:
     )
 
 
-def _priced(inforce: Policy, options: Mapping[str, Any]) -> Policy:
-    model = options["model"]
-    if not model:
-        raise Invalid("Name the model with --model, as `cost show` lists it.", field="model")
-    if options["remove"]:
-        return policy.with_price(inforce, model, None, "")
-    price = Price(
-        input_nanos=cost.amount(options["input"]), output_nanos=cost.amount(options["output"])
-    )
-    return policy.with_price(inforce, model, price, options["currency"])
-
-
-def _limited(inforce: Policy, options: Mapping[str, Any]) -> Policy:
+def _wish(options: Mapping[str, Any]) -> Wish:
+    if options["act"] == "price":
+        return PriceWish(
+            model=options["model"],
+            input=options["input"],
+            output=options["output"],
+            currency=options["currency"],
+            remove=options["remove"],
+        )
     if not options["period"] or not options["unit"]:
         raise Invalid("Say which limit with --period and --unit.", field="period")
-    unit = Unit(options["unit"])
-    wanted = Limit(
-        tenant=options["tenant"],
+    return LimitWish(
         period=Period(options["period"]),
-        unit=unit,
-        amount=0 if options["remove"] else policy.read_amount(unit, options["most"]),
+        unit=Unit(options["unit"]),
+        most=options["most"],
+        tenant=options["tenant"],
+        currency=options["currency"],
         hard_stop=options["hard_stop"],
         stops_emergencies=options["stops_emergencies"],
+        remove=options["remove"],
     )
-    if options["remove"]:
-        return policy.without_limit(inforce, wanted.name)
-    return policy.with_limit(inforce, wanted, options["currency"])
 
 
 def _shown(environment: EnvironmentName, inforce: Policy, now: datetime) -> base.Result:

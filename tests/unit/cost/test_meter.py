@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import given
@@ -141,15 +141,11 @@ def test_a_charge_whose_record_is_lost_counts_until_its_period_is_over() -> None
 def test_a_limit_that_is_raised_or_removed_stops_nobody_any_more() -> None:
     meter = spent()
     for inforce in (
-        Policy(currency="EUR", limits=(Limit(**{**fields(LIMITS[0]), "amount": 11}),)),
+        Policy(currency="EUR", limits=(replace(LIMITS[0], amount=11),)),
         policy.DEFAULT,
     ):
         meter.learn(DEV, inforce, {("", Period.DAY): Sums(nanos=10)}, upto=0, now=START)
         assert meter.stop(DEV, "acme", emergency=False, now=START) is None
-
-
-def fields(limit: Limit) -> dict[str, object]:
-    return {name: getattr(limit, name) for name in Limit.__dataclass_fields__}
 
 
 PRICED = Policy(
