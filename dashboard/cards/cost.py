@@ -153,8 +153,7 @@ def _summary(sheet: Sheet, environment: EnvironmentName) -> str:
         return f"What {environment} spends is unknown: none of its requests has a price"
     if month == "nothing":
         return f"{environment} spent nothing this month: the cache answered all"
-    day = f"{today} of it today" if today else "none of it today"
-    return f"{environment} spent {month} this month, {day}"
+    return f"{environment} spent {month} this month and {today or 'nothing'} today"
 
 
 def _lead(sheet: Sheet, policy: Policy) -> Iterable[str]:
@@ -166,10 +165,7 @@ def _lead(sheet: Sheet, policy: Policy) -> Iterable[str]:
         )
     without = month.unpriced - month.untold
     if without > 0:
-        yield (
-            f"{_requests(without)} went to models without a price. Set one: what is asked from "
-            "then on is priced, what was asked before stays unknown."
-        )
+        yield from _without_price(sheet.models, policy)
     elif not policy.prices:
         yield "No price is set, so every amount is unknown until an admin sets one."
     if month.untold:
@@ -186,6 +182,23 @@ def _lead(sheet: Sheet, policy: Policy) -> Iterable[str]:
         )
 
 
+def _without_price(models: Sequence[Line], policy: Policy) -> Iterable[str]:
+    """Word what has no price: what one could be set for, and what came before its price."""
+    counts = {True: 0, False: 0}
+    for line in models:
+        counts[policy.price(line.name) is None] += line.unpriced - line.untold
+    if counts[True]:
+        yield (
+            f"{_requests(counts[True])} went to models without a price. Set one: what is asked "
+            "from then on is priced, what was asked before stays unknown."
+        )
+    if counts[False]:
+        yield (
+            f"{_requests(counts[False])} came before their model had this price; their amount "
+            "stays unknown."
+        )
+
+
 def _requests(number: int) -> str:
     return "1 request" if number == 1 else f"{_count(number)} requests"
 
@@ -194,6 +207,10 @@ def _part(standing: Standing) -> float:
     return standing.spent / standing.limit.amount
 
 
+_UNKNOWN: Mapping[Unit, str] = {
+    Unit.MONEY: "their price or their tokens are unknown",
+    Unit.TOKENS: "nobody told their tokens",
+}
 _SHAPED: Mapping[int, str] = {0: "on", 50: "partly", 75: "degraded", 90: "degraded"}
 
 
@@ -213,7 +230,7 @@ def _limit_card(standing: Standing, currency: str) -> LimitCard:
         else f"{standing.spent * 100 // limit.amount} %",
         filled=min(100, standing.spent * 100 // limit.amount),
         does=_does(limit),
-        note=f"{_requests(left_out)} not counted: no price or no tokens are known."
+        note=f"{_requests(left_out)} not in this figure: {_UNKNOWN[limit.unit]}."
         if left_out
         else "",
         ends=standing.ends,
@@ -229,7 +246,9 @@ def _when(limit: Limit) -> str:
 
 
 def _said(limit: Limit, amount: int, currency: str) -> str:
-    return money(amount, currency) if limit.unit is Unit.MONEY else f"{_count(amount)} tokens"
+    if limit.unit is Unit.MONEY:
+        return money(amount, currency)
+    return "1 token" if amount == 1 else f"{_count(amount)} tokens"
 
 
 def _does(limit: Limit) -> str:

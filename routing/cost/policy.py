@@ -213,7 +213,9 @@ def read_amount(unit: Unit, text: str) -> int:
 
 def amount_words(unit: Unit, amount: int, currency: str) -> str:
     """Return `amount` with its unit, as it is told to people and callers."""
-    return f"{cost.decimal(amount)} {currency}" if unit is Unit.MONEY else f"{amount} tokens"
+    if unit is Unit.MONEY:
+        return f"{cost.decimal(amount)} {currency}"
+    return "1 token" if amount == 1 else f"{amount} tokens"
 
 
 def judge(before: Policy, after: Policy, standings: Sequence[Standing]) -> Judgement:
@@ -243,8 +245,8 @@ def _emergencies(before: Policy, after: Policy) -> Iterator[str]:
         if limit.stops_emergencies and not (kept and kept.stops_emergencies):
             said = amount_words(limit.unit, limit.amount, after.currency)
             yield (
-                f"Emergencies{of(limit)} are refused, too, once {said} are spent in a "
-                f"{limit.period}."
+                f"Emergencies{of(limit)} are refused, too, once the {said} of a {limit.period} "
+                "are spent."
             )
 
 

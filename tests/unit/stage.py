@@ -15,12 +15,14 @@ from routing.breakers.board import Board, Key
 from routing.compliance.gate import InForce, Policy
 from routing.core import chain
 from routing.core.admission import QueueSettings
+from routing.core.budget import Limit, Period, Sums, Unit
 from routing.core.circuit import Result
 from routing.core.decision import Kill, Override, PathFacts, State, Versions
 from routing.core.flags import FlagName, defaults
 from routing.core.matrix import DEFAULT, Matrix
 from routing.core.values import Breaker, EnvironmentName, Health, Operation, Path
 from routing.cost.meter import Meter
+from routing.cost.policy import Policy as Prices
 from routing.decisions import segment
 from routing.decisions.log import DecisionLog
 from routing.decisions.record import Caller
@@ -115,6 +117,12 @@ class Stage:
         """Give every operation that much time."""
         rows = {op: replace(row, budget_ms=ms) for op, row in self.matrix.rows.items()}
         self.matrix = Matrix(version=self.matrix.version, rows=rows)
+
+    def spend_all(self) -> None:
+        """Let a hard stop of this environment be reached for the day."""
+        limit = Limit(period=Period.DAY, unit=Unit.TOKENS, amount=1, hard_stop=True)
+        spent = {("", Period.DAY): Sums(tokens=1)}
+        self.meter.learn(PRODUCTION, Prices(limits=(limit,)), spent, upto=0, now=NOW)
 
     def trip(self, path: Path) -> None:
         """Open the breaker of `path`."""

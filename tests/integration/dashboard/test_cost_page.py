@@ -106,7 +106,7 @@ def test_what_is_known_in_part_is_at_least_that_much(client_of: ClientOf) -> Non
     client = client_of("viewer")
     spent(1234 * NANOS + 567_000_000, operation="emergency")
     page = shown(client)
-    assert "staging spent 1,234.57 EUR this month, 1,234.57 EUR of it today" in page
+    assert "staging spent 1,234.57 EUR this month and 1,234.57 EUR today" in page
     spent()
     page = shown(client)
     assert "staging spent at least 1,234.57 EUR this month" in page

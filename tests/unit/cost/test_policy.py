@@ -124,7 +124,7 @@ def test_that_emergencies_stop_is_asked_once_for_each_limit() -> None:
     found = judged(PRICED, after)
     assert found.rule == policy.EMERGENCIES
     assert found.effects == (
-        "Emergencies of acme are refused, too, once 50 USD are spent in a day.",
+        "Emergencies of acme are refused, too, once the 50 USD of a day are spent.",
     )
     assert judged(after, policy.with_price(after, "n", PRICE, "")).answer is Answer.ALLOW
 
