@@ -78,9 +78,10 @@ def nanos(price: Price | None, tokens: Tokens | None) -> int | None:
 
 def told(tokens: Tokens | None) -> Tokens | None:
     """Return the counts that a path told, None where no count can be meant by them."""
-    if tokens is None or not all(0 <= count <= MOST_TOKENS for count in tokens):
+    if tokens is None:
         return None
-    return tokens
+    read, written = tokens
+    return tokens if 0 <= read <= MOST_TOKENS and 0 <= written <= MOST_TOKENS else None
 
 
 def pack(charge: Charge | None) -> dict[str, Json] | None:

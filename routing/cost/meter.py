@@ -36,6 +36,12 @@ class _Watch:
     def limit(self) -> Limit:
         return self.standing.limit
 
+    @property
+    def stops(self) -> bool:
+        """Whether it stops requests, with what waits."""
+        limit = self.standing.limit
+        return limit.hard_stop and self.standing.spent + self.waiting >= limit.amount
+
     def now(self) -> Standing:
         """Return how it stands with what waits."""
         spent = self.standing.spent + self.waiting
@@ -43,6 +49,7 @@ class _Watch:
         return replace(self.standing, spent=spent, level=level)
 
     def take(self, charge: Charge, place: int, now: datetime) -> None:
+        """Count one charge; the first one of a new period begins it."""
         if now >= self.standing.ends:
             (self.standing,) = budget.judge([self.limit], {}, now)
             self.pending.clear()
@@ -53,7 +60,7 @@ class _Watch:
             self.waiting += amount
 
     def _amount(self, charge: Charge) -> int:
-        if self.limit.unit is Unit.TOKENS:
+        if self.standing.limit.unit is Unit.TOKENS:
             return sum(charge.tokens or ())
         return (charge.nanos or 0) if charge.currency == self.currency else 0
 
@@ -73,7 +80,8 @@ class Meter:
     ) -> None:
         self._policy = policy
         self._lock = threading.Lock()
-        self._watches: dict[EnvironmentName, dict[str, _Watch]] = {}
+        # By tenant, "" for the whole environment: a charge looks at the limits that count it.
+        self._watches: dict[EnvironmentName, dict[str, list[_Watch]]] = {}
         # Only what stops somebody stands here, so that most requests ask an empty dictionary.
         self._stops: Mapping[tuple[EnvironmentName, str], tuple[Standing, ...]] = {}
 
@@ -135,11 +143,11 @@ class Meter:
         place = _NEVER if seq is None else seq
         with self._lock:
             changed = False
-            for watch in self._watches[environment].values():
-                if watch.limit.tenant in ("", tenant):
-                    before = watch.now().stops
+            for whose in ("", tenant):
+                for watch in self._watches[environment].get(whose, ()):
+                    before = watch.stops
                     watch.take(charge, place, now)
-                    changed = changed or watch.now().stops is not before
+                    changed = changed or watch.stops is not before
             if changed:
                 self._gather()
 
@@ -158,14 +166,13 @@ class Meter:
         """
         standings = budget.judge(inforce.limits, spent, now)
         with self._lock:
-            before = self._watches.get(environment, {})
-            fresh: dict[str, _Watch] = {}
+            kept = self._by_name(environment)
+            fresh: dict[str, list[_Watch]] = {}
             for standing in standings:
                 watch = _Watch(standing=standing, currency=inforce.currency)
-                kept = before.get(standing.limit.name)
-                if kept is not None:
-                    watch.inherit(kept, upto)
-                fresh[standing.limit.name] = watch
+                if standing.limit.name in kept:
+                    watch.inherit(kept[standing.limit.name], upto)
+                fresh.setdefault(standing.limit.tenant, []).append(watch)
             self._watches[environment] = fresh
             self._gather()
         return standings
@@ -173,10 +180,13 @@ class Meter:
     def _gather(self) -> None:
         """Put together what stops whom, under the lock; readers see the old or the new whole."""
         stops: dict[tuple[EnvironmentName, str], tuple[Standing, ...]] = {}
-        for environment, watches in self._watches.items():
-            for watch in watches.values():
-                standing = watch.now()
-                if standing.stops:
-                    key = (environment, watch.limit.tenant)
-                    stops[key] = (*stops.get(key, ()), standing)
+        for environment, tenants in self._watches.items():
+            for tenant, watches in tenants.items():
+                found = tuple(watch.now() for watch in watches if watch.stops)
+                if found:
+                    stops[environment, tenant] = found
         self._stops = stops
+
+    def _by_name(self, environment: EnvironmentName) -> dict[str, _Watch]:
+        found = self._watches.get(environment, {}).values()
+        return {watch.limit.name: watch for watches in found for watch in watches}
