@@ -7,7 +7,7 @@ only translates at its edges.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache, partial
@@ -59,6 +59,7 @@ class Behind:
     router: Callable[[], IntelligentRouter | None]
     find: Callable[[str, datetime], TokenFacts | None]
     find_key: Callable[[str, datetime], tuple[TokenFacts, str] | None]
+    look_again: Callable[[], Awaitable[None]]
     clock: Callable[[], datetime]
     hosts: Sequence[str]
     sources: Callable[[], report.Sources | None]
@@ -145,6 +146,9 @@ class Visit:
             raise NotSignedIn("Send a token: Authorization: Bearer <secret>.")
         token = self.behind.find(secret, self.behind.clock())
         if token is None:
+            await self.behind.look_again()
+            token = self.behind.find(secret, self.behind.clock())
+        if token is None:
             self._note_unknown()
             raise NotSignedIn("The token is unknown, revoked or expired; ask an admin for one.")
         return token
@@ -155,6 +159,9 @@ class Visit:
         now = self.behind.clock()
         sigv4.check(signed, headers, now)
         found = self.behind.find_key(signed.access_key_id, now)
+        if found is None:
+            await self.behind.look_again()
+            found = self.behind.find_key(signed.access_key_id, now)
         if found is None:
             self._note_unknown()
             raise NotSignedIn("The access key is unknown, revoked or expired; ask an admin.")
