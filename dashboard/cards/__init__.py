@@ -6,6 +6,7 @@ from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
 from dashboard.cards.backlog import decision_items
 from dashboard.cards.breakers import BreakerBoard, breaker_board
 from dashboard.cards.drift import DriftCard, drift_card
+from dashboard.cards.cost import CostBoard, budget_items, cost_board
 from dashboard.cards.flags import (
     FlagCard,
     FlagCell,
@@ -44,6 +45,7 @@ __all__ = [
     "BreakerBoard",
     "ChangeFeed",
     "DriftCard",
+    "CostBoard",
     "FlagCard",
     "FlagCell",
     "FlagsGrid",
@@ -59,7 +61,9 @@ __all__ = [
     "ago",
     "audit_line",
     "breaker_board",
+    "budget_items",
     "change_feed",
+    "cost_board",
     "decision_items",
     "diff",
     "direct_bedrock_lane",
