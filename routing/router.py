@@ -17,6 +17,7 @@ from routing.admission import Admission, Place
 from routing.attempts import Ask, Attempts, Run
 from routing.breakers.board import Board
 from routing.cache.store import ResponseCache
+from routing.charging import Till
 from routing.compliance import gate
 from routing.compliance.policy import Broken
 from routing.core import telling
@@ -32,9 +33,11 @@ from routing.core.decision import (
     decide,
 )
 from routing.core.errors import Unavailable
+from routing.core.flags import Subject
 from routing.core.rollout import split_bucket
 from routing.core.telling import Told
 from routing.core.values import EnvironmentName, Failure, Operation, Path, Reason, StreamEnd
+from routing.cost.meter import Meter
 from routing.decisions import record
 from routing.decisions.log import DecisionLog
 from routing.doorstep import Doorstep, new_id
@@ -90,7 +93,7 @@ class IntelligentRouter:
     def __init__(
         self,
         *,
-        situation: Callable[[EnvironmentName, str], State],
+        situation: Callable[[EnvironmentName, Subject], State],
         client: Callable[[EnvironmentName, Path], PathClient | None],
         board: Board,
         log: DecisionLog,
@@ -98,6 +101,7 @@ class IntelligentRouter:
         policy: gate.InForce,
         cache: ResponseCache | None = None,
         admission: Admission | None = None,
+        meter: Meter | None = None,
         listeners: Sequence[Callable[[Routed, datetime], None]] = (),
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
@@ -106,6 +110,7 @@ class IntelligentRouter:
         self._clock = clock
         self._policy = policy
         self._admission = admission or Admission()
+        self._till = Till(meter or Meter())
         self._listeners = tuple(listeners)
         self._limits = limits
         self._attempts = Attempts(client=client, board=board)
@@ -189,6 +194,8 @@ class IntelligentRouter:
         """Have the attempts made when it is the run's turn; what has no path waits for none."""
         if not run.decision.eligible and not run.decision.last_resort:
             return
+        if self._till.refuses(run, self._clock()):
+            return
         emergency = run.ask.operation is Operation.EMERGENCY
         line = rank(run.request.priority, emergency=emergency)
         async with self._admission.place(line, left_s=run.left_s()) as place:
@@ -198,6 +205,8 @@ class IntelligentRouter:
                 return
             if place.waited_us:
                 self._renew(run)
+                if self._till.refuses(run, self._clock()):
+                    return
             await self._attempts.carry_out(run)
 
     def _renew(self, run: Run) -> None:
@@ -215,7 +224,8 @@ class IntelligentRouter:
         )
 
     def _state(self, ask: Ask) -> State:
-        return self._situation(ask.caller.environment, _subject(ask))
+        subject = Subject(name=_subject(ask), groups=ask.caller.groups)
+        return self._situation(ask.caller.environment, subject)
 
     async def _open(self, run: Run, path: Path | None) -> Opening:
         """Book that an answer begins; raises Unavailable as the end's record would.
@@ -240,7 +250,7 @@ class IntelligentRouter:
             await asyncio.shield(self._book(run, status=status))
 
     async def _book(self, run: Run, *, status: int | None = None) -> Routed:
-        routed = self._routed(run, status)
+        routed, charge = self._routed(run, status), self._till.charge(run)
         end = record.End(
             status=routed.status,
             duration_us=routed.duration_us,
@@ -249,6 +259,7 @@ class IntelligentRouter:
             stop_reason=run.answer.stop_reason if run.answer else "",
             streamed=routed.streamed,
             waited_us=run.waited_us,
+            charge=charge,
         )
         body = record.body(self._promise(run, routed.conclusion), end)
         routed = replace(routed, seq=await self._write(run, body, out=run.begun))
@@ -256,6 +267,7 @@ class IntelligentRouter:
 
     def _told(self, routed: Routed) -> Routed:
         now = self._clock()
+        self._till.take(run, charge, routed.seq, now)
         for listener in self._listeners:
             listener(routed, now)
         return routed
@@ -305,6 +317,7 @@ class IntelligentRouter:
             resorted=run.resorted,
             shed=run.shed,
             repeated=bool(run.repeats),
+            stopped=run.stopped is not None,
         )
         told = telling.ANSWERED if run.answer is not None else self._tell(run, conclusion.reason)
         return Routed(
@@ -335,6 +348,7 @@ class IntelligentRouter:
             wait_s=self._attempts.wait_s(run),
             begun=run.begun,
             crowded_s=run.crowded_s,
+            stopped=run.stopped,
         )
 
 
