@@ -5,8 +5,8 @@ from __future__ import annotations
 from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
 from dashboard.cards.backlog import decision_items
 from dashboard.cards.breakers import BreakerBoard, breaker_board
-from dashboard.cards.drift import DriftCard, drift_card
 from dashboard.cards.cost import CostBoard, budget_items, cost_board
+from dashboard.cards.drift import DriftCard, drift_card
 from dashboard.cards.flags import (
     FlagCard,
     FlagCell,
@@ -44,8 +44,8 @@ __all__ = [
     "AuditLine",
     "BreakerBoard",
     "ChangeFeed",
-    "DriftCard",
     "CostBoard",
+    "DriftCard",
     "FlagCard",
     "FlagCell",
     "FlagsGrid",
