@@ -16,13 +16,13 @@ from routing.breakers import queries as breakers
 from routing.breakers.queries import BreakerRow
 from routing.core.decision import State
 from routing.core.errors import NotFound
+from routing.core.propagation import Propagation
 from routing.core.values import Action, EnvironmentName, Outcome, Path
 from routing.decisions import queries as decisions
 from routing.decisions.queries import Recent
 from routing.flags import queries as flags
 from routing.flags.queries import Grid
 from routing.fleet import queries as fleet
-from routing.fleet.queries import ProcessRow
 from routing.health import queries as health
 from routing.matrix import queries as matrices
 from routing.matrix.queries import OverrideRow
@@ -30,6 +30,8 @@ from routing.matrix.queries import OverrideRow
 # What the feed tells of; accounts, roles and tokens are not among it.
 _OBJECTS = (
     "flag",
+    "kill",
+    "standby",
     "matrix",
     "compliance",
     "override",
@@ -123,9 +125,9 @@ class Look:
         return tuple(breakers.row(key, now=self.now) for key in keys if key is not None)
 
     @cached_property
-    def processes(self) -> tuple[ProcessRow, ...]:
-        """Return the live processes of this environment."""
-        return fleet.alive(self.environment, now=self.now)
+    def spread(self) -> Propagation:
+        """Return which processes run the newest flags of this environment."""
+        return wiring.propagation(self.environment)
 
     @cached_property
     def changes(self) -> tuple[EntryRow, ...]:

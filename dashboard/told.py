@@ -21,6 +21,23 @@ from routing.decisions.queries import Recent
 from routing.deployments import rollback
 
 FEW_S = 5
+FOLLOW_WITHIN_S = 2.5  # a process without Redis has seen a change by then
+
+
+def alarms(look: Look) -> cards.Alarms:
+    """Return the banners above everything else, told from memory alone."""
+    return cards.alarms(
+        look.environment,
+        order=wiring.kill_order(look.environment),
+        strangers=wiring.kill_strangers(),
+        told=wiring.standing(),
+        now=look.now,
+    )
+
+
+def propagation(look: Look) -> cards.Spread:
+    """Return how far the newest flags have come."""
+    return cards.propagation(look.environment, look.spread, look.now)
 
 
 def direct_bedrock_lane(look: Look) -> cards.Lane:
@@ -213,12 +230,12 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
         for name, cell in cells.items()
         if cell.state.share != (100 if cell.default else 0)
     ]
-    version = look.grid.versions.get(place, 0)
-    behind = [p.name for p in look.processes if p.versions.get(f"flags:{place}", 0) < version]
+    behind = [p.name for p in look.spread.laggards if p.behind_s > FOLLOW_WITHIN_S]
     held = [row for row in look.overrides if row.holds(look.now)]
     found = cards.open_items(
         differing=differing, laggards=behind, overrides=held, environment=place
     )
+    found = (*cards.standing_items(place, wiring.standing(), look.now), *found)
     engine = wiring.engine()
     if engine is None:
         return found

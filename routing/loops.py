@@ -11,6 +11,8 @@ from typing import ParamSpec, TypeVar
 
 from django.db import Error, connection
 
+from routing import patience
+
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,7 +29,12 @@ class Hand:
     async def do(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `job` on the thread and return what it returns; raises what it raises."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: job(*args, **kwargs))
+
+        def work() -> T:
+            with patience.within(patience.LOOP_S):
+                return job(*args, **kwargs)
+
+        return await loop.run_in_executor(self._thread, work)
 
     async def try_to(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Run `job`; a database that is away is logged and gives None, to be tried again."""

@@ -87,12 +87,16 @@ class FlagState(models.Model):
 
 
 class FlagSet(models.Model):
-    """The version of all flags of one environment together; a change set bumps it once."""
+    """The version of all flags of one environment together; a change set bumps it once.
+
+    `changed_at` is by the database's own clock, the one that also judges heartbeats.
+    """
 
     environment = models.OneToOneField(
         "routing.Environment", primary_key=True, on_delete=models.PROTECT
     )
     version = models.PositiveBigIntegerField(default=0)
+    changed_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"flags of {self.environment_id} at {self.version}"

@@ -10,7 +10,7 @@ from django.db.models import F
 
 from routing.core.flags import DECLARED, FlagName
 from routing.core.values import EnvironmentName
-from routing.flags.models import FlagState
+from routing.flags.models import FlagSet, FlagState
 from routing.flags.snapshot import State
 
 
@@ -62,6 +62,15 @@ def grid(environments: Iterable[EnvironmentName]) -> Grid:
         ),
         versions={name: versions[name] for name in wanted if name in versions},
     )
+
+
+def changed(environment: EnvironmentName) -> tuple[int, datetime | None]:
+    """Return the version of the flags of `environment` and when it came, by the database's clock.
+
+    Version 0 before they were laid; None for a version that was there before that was noted.
+    """
+    row = FlagSet.objects.filter(environment_id=environment).first()
+    return (row.version, row.changed_at) if row else (0, None)
 
 
 def flag_row(name: FlagName, environments: Iterable[EnvironmentName]) -> FlagRow:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import F
+from django.db.models.functions import Now
 
 from routing.core.errors import NotFound, Stale
 from routing.core.flags import DECLARED, FlagName
@@ -120,7 +121,9 @@ def seal(environment: EnvironmentName, flags: Iterable[FlagName], *, entry_seq: 
 
 def bump(environment: EnvironmentName) -> int:
     """Count one change set; return the version that the flags of `environment` have now."""
-    FlagSet.objects.filter(environment_id=environment).update(version=F("version") + 1)
+    FlagSet.objects.filter(environment_id=environment).update(
+        version=F("version") + 1, changed_at=Now()
+    )
     return FlagSet.objects.values_list("version", flat=True).get(environment_id=environment)
 
 

@@ -40,6 +40,17 @@ PASSWORD = {
     "grants": "role by environment",
 }
 _SUPPORT_FLAG = ("--flag", "ENABLE_BEDROCK_SUPPORT_MODE")
+SPREAD = {
+    "environment": "where",
+    "version": "the newest version of all its flags",
+    "sentence": "how far that has come, in words",
+    "complete": "whether every process that lives runs it",
+    "processes": "how many have to run it",
+    "have": "those that run it",
+    "laggards": "those that do not: process, version, behind_s",
+    "gone": "those that fell silent: process, version, silent_s; nobody waits for them",
+    "took_s": "from the change until the last process ran it, null where that is not known",
+}
 FLAG_SET = {
     "environment": "where",
     "flag": "which",
@@ -51,6 +62,7 @@ FLAG_SET = {
     "flags_version": "the version of all flags of the environment",
     "entry": "the number of the audit entry",
 }
+FLAG_SPREAD = {"propagation": "who runs it; see `flags propagation`"}
 SESSION = {
     "environment": "where",
     "active": "whether support mode is active",
@@ -195,12 +207,20 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
                 "owner": "who answers for it",
             },
         ),
+        Printed(
+            when="propagation: one object for each environment",
+            ask=("propagation", *DEV, "--wait", "5"),
+            keys={
+                "ok": "the same as `complete`",
+                **SPREAD,
+            },
+        ),
     ),
     "set_flag": (
         Printed(
             when="one object",
             ask=(*DEV, *_SUPPORT_FLAG, "--on"),
-            keys=FLAG_SET,
+            keys={**FLAG_SET, **FLAG_SPREAD},
         ),
         Printed(
             when="refused: one object; `rule` and `effects` where a guard said no",
@@ -312,8 +332,9 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
             keys={
                 "ok": "the same as `ready`",
                 "ready": "whether a server takes requests",
-                "server": "url, pid and ready of this home's server, or null",
+                "server": "url, pid, ready and stale_s of this home's server, or null",
                 "processes": "every process that reported within 15 s",
+                "kill": "what the kill files of this home say, by environment",
                 "environments": "for each, what the serving process says it runs",
             },
         ),
