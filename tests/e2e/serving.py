@@ -47,6 +47,8 @@ def start(home: Path, **more: str) -> Server:
     env = {name: value for name, value in os.environ.items() if not name.startswith("HYBRIDOPS_")}
     env |= {"HYBRIDOPS_HOME": str(home), "HYBRIDOPS_PORT": str(port), "HYBRIDOPS_SYNTHETIC": "0"}
     env |= {"HYBRIDOPS_FIRST_DEPLOYMENT": "0", **more}
+    # A server that was killed left its word behind, which the next one takes back only later.
+    (home / "run" / "server.json").unlink(missing_ok=True)
     with (home / "serve.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "serve"],
