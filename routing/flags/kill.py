@@ -78,7 +78,7 @@ class Watch:
         *,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._folder = home / FOLDER
+        self.folder = home / FOLDER
         self._environments = tuple(environments)
         self._pause = pause
         self._marks: dict[EnvironmentName, Mark | None] = {}
@@ -95,7 +95,7 @@ class Watch:
 
     def _look_at(self, environment: EnvironmentName, now: datetime) -> Turn | None:
         global _orders  # noqa: PLW0603 - one reference, swapped whole
-        file = self._folder / environment
+        file = self.folder / environment
         try:
             mark = _mark(file)
         except OSError as error:
@@ -121,12 +121,12 @@ class Watch:
         known = {str(name) for name in EnvironmentName}
         found: tuple[str, ...] = ()
         with contextlib.suppress(OSError):
-            names = sorted(entry.name for entry in self._folder.iterdir())
+            names = sorted(entry.name for entry in self.folder.iterdir())
             found = tuple(n[:80] for n in names if n not in known and not n.startswith("."))[:5]
         if found != _strangers and found:
             log.critical(
                 "%s in %s: no environment is called so, and nobody obeys it. Known: %s.",
-                ", ".join(map(repr, found)), self._folder, ", ".join(sorted(known)),
+                ", ".join(map(repr, found)), self.folder, ", ".join(sorted(known)),
             )  # fmt: skip
         _strangers = found
 

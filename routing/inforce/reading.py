@@ -98,6 +98,8 @@ class Reading:
         Raises what the database raised where nothing was ever kept. `database` False says that
         it was found away just now.
         """
+        with contextlib.suppress(OSError):  # so that a hand in a hurry need not make it
+            self._kills.folder.mkdir(mode=0o700, exist_ok=True)
         async with loops.hand("start") as hand:
             await self._look_for_kills(hand)
             if not database and self._standby.exists():
@@ -265,7 +267,8 @@ class Reading:
             await hand.do(self._notes.note, killed.event(turn, process=self._process))
 
     def _book(self) -> None:
-        self._notes.book(system_actor(PERSON), self._clock())
+        if self._known_s is not None:  # before, nobody looked whether its trail is whole
+            self._notes.book(system_actor(PERSON), self._clock())
 
 
 def _served(environment: EnvironmentName, found: Restored, at: datetime, process: str) -> Event:

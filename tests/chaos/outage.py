@@ -97,6 +97,16 @@ def database(name: str) -> Iterator[tuple[str, Wire]]:
             server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
+def entries(url: str) -> list[tuple[str, str]]:
+    """Return action and outcome of what was booked of kill files and starts, oldest first."""
+    sql = (
+        "SELECT action, outcome FROM routing_entry "
+        "WHERE action LIKE 'kill.%%' OR action LIKE 'standby.%%' ORDER BY seq"
+    )
+    with psycopg.connect(url) as asking:
+        return [(str(action), str(outcome)) for action, outcome in asking.execute(sql, ())]
+
+
 class Run:
     """One run; `place` keeps the server that is up, which changes."""
 
