@@ -31,6 +31,16 @@ class SetFlag(forms.Form):
     cause = forms.ChoiceField(required=False, choices=CAUSES)
 
 
+class SettleDrift(forms.Form):
+    """Flags changed around us; `touches` is what the person looked at."""
+
+    do = forms.ChoiceField(choices=[("adopt", "adopt"), ("revert", "revert")])
+    touches = forms.IntegerField(min_value=0, max_value=BIGGEST)
+    reason = forms.CharField(required=False, strip=False)
+    typed_environment = forms.CharField(required=False, max_length=32)
+    confirmed = forms.BooleanField(required=False)
+
+
 class ReviewFlag(forms.Form):
     """What the review page is asked to show."""
 

@@ -16,10 +16,13 @@ from routing.breakers import queries as breakers
 from routing.breakers.queries import BreakerRow
 from routing.core.decision import State
 from routing.core.errors import NotFound
+from routing.core.flags import NOBODY
 from routing.core.propagation import Propagation
 from routing.core.values import Action, EnvironmentName, Outcome, Path
 from routing.decisions import queries as decisions
 from routing.decisions.queries import Recent
+from routing.deployments import desired
+from routing.deployments.desired import Desired
 from routing.flags import queries as flags
 from routing.flags.queries import Grid
 from routing.fleet import queries as fleet
@@ -105,9 +108,14 @@ class Look:
         return flags.grid((self.environment,))
 
     @cached_property
+    def desired(self) -> Desired:
+        """Return what the flags should be."""
+        return desired.of(self.environment)
+
+    @cached_property
     def state(self) -> State:
         """Return what is in force."""
-        return wiring.situation(self.environment, "")
+        return wiring.situation(self.environment, NOBODY)
 
     @cached_property
     def overrides(self) -> tuple[OverrideRow, ...]:

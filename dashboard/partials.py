@@ -27,6 +27,7 @@ from dashboard import cards, told
 from dashboard.look import Look, Reader
 from routing.access import queries as access
 from routing.core.values import EnvironmentName
+from routing.deployments import desired
 from routing.flags import queries as flags
 
 AGES = re.compile(r"(data-ago>)[^<]*")
@@ -57,7 +58,13 @@ def flags_grid(
     """Return the flags of `environment`, with those of the other `environments` beside them."""
     found = flags.grid(environments)
     booked = {cell.changed_by for row in found.rows for cell in row.cells.values()}
-    return cards.flags_grid(found, environment, names=access.names(booked), now=now)
+    return cards.flags_grid(
+        found,
+        environment,
+        names=access.names(booked),
+        now=now,
+        desired=desired.of(environment),
+    )
 
 
 _IN_FORCE = frozenset({"flags", "matrix", "deployments"})

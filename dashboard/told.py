@@ -16,7 +16,7 @@ from routing.core.errors import NotFound
 from routing.core.flags import FlagName
 from routing.core.rollback import Target
 from routing.core.situation import Asked, Facts, began_after, sentence
-from routing.core.values import Breaker, Health, Operation, Outcome, Path
+from routing.core.values import Breaker, EnvironmentName, Health, Operation, Outcome, Path
 from routing.decisions.queries import Recent
 from routing.deployments import rollback
 
@@ -225,15 +225,17 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
     """Return what waits for a person."""
     place = look.environment
     cells = {row.name: row.cells[place] for row in look.grid.rows if place in row.cells}
-    differing = [
-        str(name)
-        for name, cell in cells.items()
-        if cell.state.share != (100 if cell.default else 0)
-    ]
+    wanted = look.desired
+    differing = [str(name) for name, cell in cells.items() if wanted.differs(name, cell.state)]
     behind = [p.name for p in look.spread.laggards if p.behind_s > FOLLOW_WITHIN_S]
     held = [row for row in look.overrides if row.holds(look.now)]
     found = cards.open_items(
-        differing=differing, laggards=behind, overrides=held, environment=place
+        differing=differing,
+        laggards=behind,
+        overrides=held,
+        environment=place,
+        wanted_by="the release" if wanted.release else "declaration",
+        drifted=place in look.grid.drifted and place is not EnvironmentName.DEVELOPMENT,
     )
     found = (*cards.standing_items(place, wiring.standing(), look.now), *found)
     engine = wiring.engine()

@@ -12,6 +12,7 @@ from dashboard.views import (
     breakers,
     deployments,
     drafts,
+    drift,
     operations,
     overview,
     pages,
@@ -84,6 +85,7 @@ urlpatterns: list[URLPattern] = [
     path("e/<environment:environment>/", overview.page, name="overview"),
     path("e/<environment:environment>/flags/", pages.flags, name="flags"),
     path("e/<environment:environment>/flags/<flag:name>/set/", actions.set_flag, name="flag-set"),
+    path("e/<environment:environment>/flags/drift/", drift.settle, name="flag-drift"),
     path("e/<environment:environment>/routing/", routes.page, name="routing"),
     path("e/<environment:environment>/routing/explain/", routes.explain, name="routing-explain"),
     path(

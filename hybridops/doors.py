@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 
 from hybridops.edge import App
-from routing import wiring
+from routing import loops, wiring
+from routing.access import tokens
+from routing.access.second_look import SecondLook
 from routing.api import door
 from routing.api.booking import Booking
 from routing.api.idempotency import Keys
@@ -27,10 +30,13 @@ class Machines:
     def __init__(self) -> None:
         self.booking = Booking()
         self.keys = Keys(wiring.now)
+        self._hand = loops.Hand("second-look")
+        self._look = SecondLook(partial(self._hand.try_to, tokens.refresh_if_changed))
         self.app: App = door.build(
             router=_router,
             find=wiring.find_token,
             find_key=wiring.find_access_key,
+            look_again=self._look,
             clock=wiring.now,
             hosts=settings.ALLOWED_HOSTS,
             sources=_sources,
@@ -47,6 +53,8 @@ class Machines:
     async def close(self) -> None:
         """End what goes on without a caller, and book what waits."""
         await self.keys.close()
+        self._look.close()
+        await self._hand.end()
         await asyncio.to_thread(self.booking.close)
 
 

@@ -17,8 +17,8 @@ admission    the line before execution: places, ranks, who is sent away
 cache        answers given before: in memory, in Redis, sealed
 decisions    the decision stream: segment, group commit, shipper, verification, replay
 health       what was measured, as stored and in memory
-router       IntelligentRouter; recall answers from the cache, attempts carries its calls out,
-             flow an answer in pieces
+router       IntelligentRouter; doorstep sends away who could only wait in vain, recall answers
+             from the cache, attempts carries its calls out, flow an answer in pieces
 monitor      HybridHealthMonitor: probe and judge
 runs         our own client of the machine door, under a token that dies with the run
 synthetic    labelled traffic through that door

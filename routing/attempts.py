@@ -214,7 +214,7 @@ class Attempts:
         if permit is not None:
             self._board.settle(key, permit, _result(failure, took_us, run))
         elif failure is None:
-            self._board.probe_ok(key)
+            self._board.probe_ok(key, took_us)
 
     async def _call(self, run: Run, path: Path, timeout_s: float) -> tuple[Failure | None, str]:
         run.said_s = None

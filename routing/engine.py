@@ -28,6 +28,7 @@ from routing.compliance.residency import Residence
 from routing.compliance.tally import Tally
 from routing.core.admission import QueueSettings
 from routing.core.decision import State
+from routing.core.flags import Subject
 from routing.core.settings import Settings
 from routing.core.values import Breaker, EnvironmentName, Path
 from routing.decisions.log import DecisionLog
@@ -60,7 +61,7 @@ class Engine:
         code_version: str,
         settings: Settings,
         clock: Callable[[], datetime],
-        situation: Callable[[EnvironmentName, str], State],
+        situation: Callable[[EnvironmentName, Subject], State],
         refresh: Callable[[], None],
         prepare: Callable[[], None],
         versions: Callable[[], dict[str, int]],
@@ -115,7 +116,7 @@ class Engine:
         self.monitor = HybridHealthMonitor(
             client=self.roster.client,
             breach=self.borders.breach,
-            flags=lambda environment: flags.current().evaluate(environment, ""),
+            flags=lambda environment: flags.current().evaluate(environment),
             board=self.board,
             clock=clock,
             interval_s=settings.probe_s,

@@ -12,7 +12,7 @@ from routing.deployments.models import (
     DeploymentFinding,
     DeploymentTest,
 )
-from routing.flags.models import Flag, FlagSet, FlagState, Sample, Switch
+from routing.flags.models import Flag, FlagSet, FlagState, FlagTouch, Sample, Switch
 from routing.fleet.models import Environment, LoopLease, Process
 from routing.health.models import HealthMinute, PathHealth
 from routing.matrix.models import MatrixDraft, MatrixVersion, Override
@@ -35,6 +35,7 @@ __all__ = [
     "Flag",
     "FlagSet",
     "FlagState",
+    "FlagTouch",
     "HealthMinute",
     "LoopLease",
     "MatrixDraft",

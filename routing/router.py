@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,11 +32,13 @@ from routing.core.decision import (
     decide,
 )
 from routing.core.errors import Unavailable
+from routing.core.flags import Subject
 from routing.core.rollout import split_bucket
 from routing.core.telling import Told
 from routing.core.values import EnvironmentName, Failure, Operation, Path, Reason, StreamEnd
 from routing.decisions import record
 from routing.decisions.log import DecisionLog
+from routing.doorstep import Doorstep, new_id
 from routing.flow import Flow, Left, Limits, Opening, Outlet
 from routing.paths.base import Answer, PathClient
 from routing.recall import Recall
@@ -90,7 +91,7 @@ class IntelligentRouter:
     def __init__(
         self,
         *,
-        situation: Callable[[EnvironmentName, str], State],
+        situation: Callable[[EnvironmentName, Subject], State],
         client: Callable[[EnvironmentName, Path], PathClient | None],
         board: Board,
         log: DecisionLog,
@@ -109,6 +110,7 @@ class IntelligentRouter:
         self._listeners = tuple(listeners)
         self._limits = limits
         self._attempts = Attempts(client=client, board=board)
+        self._doorstep = Doorstep(admission=self._admission, log=log, clock=clock, made=Routed)
         self._recall = Recall(
             carry_out=self._in_turn, cache=cache or ResponseCache(), client=client
         )
@@ -125,7 +127,8 @@ class IntelligentRouter:
         Raises Unavailable when the record cannot be written; an emergency is then answered all
         the same and counted in a gap entry. A caller that is cancelled leaves a record too.
         """
-        return await self._carry_out(await self._begin(ask))
+        away = await self._doorstep.meet(ask)
+        return self._told(away) if away else await self._carry_out(await self._begin(ask))
 
     async def stream(self, ask: Ask, outlet: Outlet) -> Routed:
         """Pass the answer to `outlet` piece by piece; return what became of `ask`.
@@ -134,6 +137,9 @@ class IntelligentRouter:
         goes out, and after which nothing is tried again. What begins is on disk before it does,
         its end before this returns. Raises Left when `outlet` does not take a piece in time.
         """
+        away = await self._doorstep.meet(ask)
+        if away:
+            return self._told(away)
         run = await self._begin(ask)
         run.flow = Flow(
             outlet=outlet, begin=lambda path: self._open(run, path), limits=self._limits
@@ -163,7 +169,9 @@ class IntelligentRouter:
             verdict = await asyncio.to_thread(self._check, ask)
         else:
             verdict = self._check(ask)
-        state = gate.within(verdict, self._state(ask))
+        state = self._state(ask)
+        self._doorstep.see(ask, state)
+        state = gate.within(verdict, state)
         now = self._clock()
         request = _request(ask, state, verdict.refusal, now)
         decision = decide(request, state)
@@ -208,7 +216,8 @@ class IntelligentRouter:
         )
 
     def _state(self, ask: Ask) -> State:
-        return self._situation(ask.caller.environment, _subject(ask))
+        subject = Subject(name=_subject(ask), groups=ask.caller.groups)
+        return self._situation(ask.caller.environment, subject)
 
     async def _open(self, run: Run, path: Path | None) -> Opening:
         """Book that an answer begins; raises Unavailable as the end's record would.
@@ -245,6 +254,9 @@ class IntelligentRouter:
         )
         body = record.body(self._promise(run, routed.conclusion), end)
         routed = replace(routed, seq=await self._write(run, body, out=run.begun))
+        return self._told(routed)
+
+    def _told(self, routed: Routed) -> Routed:
         now = self._clock()
         for listener in self._listeners:
             listener(routed, now)
@@ -326,11 +338,6 @@ class IntelligentRouter:
             begun=run.begun,
             crowded_s=run.crowded_s,
         )
-
-
-def new_id(now: datetime) -> str:
-    """Return a fresh decision id: sorted by time to the millisecond, then random."""
-    return f"d{int(now.timestamp() * 1000):012x}{secrets.token_hex(8)}"
 
 
 def _subject(ask: Ask) -> str:

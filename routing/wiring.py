@@ -18,11 +18,11 @@ from routing.audit import guards
 from routing.cache.shared import Shared
 from routing.changes import first_run as ground
 from routing.compliance import queries as compliance
-from routing.core import matrix, vocabulary
+from routing.core import audience, matrix, vocabulary
 from routing.core import propagation as spread
 from routing.core.decision import Decision, Kill, PathFacts, State, Versions
 from routing.core.errors import Broken, Unavailable
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, Subject
 from routing.core.killing import Order, Said
 from routing.core.propagation import Propagation, Runner
 from routing.core.rights import Actor
@@ -166,7 +166,7 @@ def _check_tokens() -> None:
 
 def flags_in_force(environment: EnvironmentName) -> Mapping[FlagName, bool]:
     """Return the flags that this process runs in `environment`, for nobody in particular."""
-    return flags.current().evaluate(environment, "")
+    return flags.current().evaluate(environment)
 
 
 def path_health(environment: EnvironmentName) -> Mapping[Path, Health]:
@@ -183,7 +183,7 @@ def path_health(environment: EnvironmentName) -> Mapping[Path, Health]:
     return health.of(environment, now_us)
 
 
-def situation(environment: EnvironmentName, subject: str) -> State:
+def situation(environment: EnvironmentName, subject: Subject) -> State:
     """Return what is in force in `environment` now, from memory alone."""
     found = path_health(environment)
     kept, switched = matrices.current(), flags.current()
@@ -288,7 +288,10 @@ def explain(
     """
     if _engine is None:
         raise Unavailable("This process routes nothing; ask a running server.", retry_after_s=1)
-    caller = Caller(environment=environment, token="", tenant=subject)
+    tenant = subject.partition("/")[0]
+    caller = Caller(
+        environment=environment, token="", tenant=subject, groups=audience.of_tenant(tenant)
+    )
     words = (Message(role="user", text=prompt),)
     asked = Ask(caller=caller, operation=operation, messages=words, priority=priority)
     return _engine.router.explain(asked)

@@ -6,6 +6,7 @@ from dashboard.cards.alarms import Alarms, alarms, standing_items
 from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
 from dashboard.cards.backlog import decision_items
 from dashboard.cards.breakers import BreakerBoard, breaker_board
+from dashboard.cards.drift import DriftCard, drift_card
 from dashboard.cards.flags import (
     FlagCard,
     FlagCell,
@@ -45,6 +46,7 @@ __all__ = [
     "AuditLine",
     "BreakerBoard",
     "ChangeFeed",
+    "DriftCard",
     "FlagCard",
     "FlagCell",
     "FlagsGrid",
@@ -66,6 +68,7 @@ __all__ = [
     "decision_items",
     "diff",
     "direct_bedrock_lane",
+    "drift_card",
     "flag_card",
     "flag_text",
     "flags_grid",

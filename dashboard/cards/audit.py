@@ -40,6 +40,15 @@ DEEDS: Mapping[str, tuple[str, str]] = {
         "served without the database, from what was last known,",
         "served without the database, not from what was last known,",
     ),
+    Action.FLAG_DRIFT: ("found changes around the flags of",) * 2,
+    Action.FLAG_ADOPT: (
+        "adopted what was changed around the flags of",
+        "tried to adopt what was changed around the flags of",
+    ),
+    Action.FLAG_REVERT: (
+        "reverted what was changed around the flags of",
+        "tried to revert what was changed around the flags of",
+    ),
     Action.MATRIX_CHANGE: ("changed the matrix of", "tried to change the matrix of"),
     Action.DRAFT_SAVE: ("drafted the matrix of", "tried to draft the matrix of"),
     Action.DRAFT_DISCARD: (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -42,6 +42,10 @@ def _no_key(_: str, __: datetime) -> None:
     return None
 
 
+async def _no_look() -> None:
+    pass
+
+
 def build(
     *,
     router: Callable[[], IntelligentRouter | None],
@@ -51,6 +55,7 @@ def build(
     sources: Callable[[], report.Sources | None],
     booking: Booking,
     find_key: Callable[[str, datetime], tuple[TokenFacts, str] | None] = _no_key,
+    look_again: Callable[[], Awaitable[None]] = _no_look,
     models: Sequence[str] = (ONE_MODEL,),
     keys: Keys | None = None,
 ) -> wire.App:
@@ -58,6 +63,7 @@ def build(
 
     `router` and `sources` answer None before the start and after the end of the server; `hosts`
     is as in ALLOWED_HOSTS; `find_key` returns the token of an access key with its secret;
+    `look_again` is awaited before a token that `find` does not know is refused;
     `models` are the names that callers of the foreign doors may send. `booking` and `keys` are
     closed by whoever made them; without `keys` no earlier request is known.
     """
@@ -65,6 +71,7 @@ def build(
         router=router,
         find=find,
         find_key=find_key,
+        look_again=look_again,
         clock=clock,
         hosts=hosts,
         sources=sources,

@@ -7,7 +7,7 @@ only translates at its edges.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache, partial
@@ -25,7 +25,7 @@ from routing.api.outlet import Outlet
 from routing.api.quota import Quota
 from routing.api.refusals import BadSignature, MethodRefused
 from routing.api.wire import Receive, Reply, Scope, Send
-from routing.core import once, rights
+from routing.core import audience, once, rights
 from routing.core.errors import Forbidden, Invalid, NotSignedIn, Unavailable
 from routing.core.rights import Right
 from routing.core.values import Action, Operation
@@ -59,6 +59,7 @@ class Behind:
     router: Callable[[], IntelligentRouter | None]
     find: Callable[[str, datetime], TokenFacts | None]
     find_key: Callable[[str, datetime], tuple[TokenFacts, str] | None]
+    look_again: Callable[[], Awaitable[None]]
     clock: Callable[[], datetime]
     hosts: Sequence[str]
     sources: Callable[[], report.Sources | None]
@@ -130,6 +131,7 @@ class Visit:
             request_id=self.request_id,
             synthetic=token.kind is TokenKind.RUN,
             nonce=asked.nonce(said[asked.NONCE]),
+            groups=audience.of(tenant=token.tenant, token=token.name, role=token.role),
         )
         known = Known(token=token, actor=actor, caller=caller, said=said)
         self._check_rights(known, place)
@@ -145,6 +147,9 @@ class Visit:
             raise NotSignedIn("Send a token: Authorization: Bearer <secret>.")
         token = self.behind.find(secret, self.behind.clock())
         if token is None:
+            await self.behind.look_again()
+            token = self.behind.find(secret, self.behind.clock())
+        if token is None:
             self._note_unknown()
             raise NotSignedIn("The token is unknown, revoked or expired; ask an admin for one.")
         return token
@@ -155,6 +160,9 @@ class Visit:
         now = self.behind.clock()
         sigv4.check(signed, headers, now)
         found = self.behind.find_key(signed.access_key_id, now)
+        if found is None:
+            await self.behind.look_again()
+            found = self.behind.find_key(signed.access_key_id, now)
         if found is None:
             self._note_unknown()
             raise NotSignedIn("The access key is unknown, revoked or expired; ask an admin.")

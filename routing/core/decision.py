@@ -120,6 +120,11 @@ class Decision:
     reason: Reason
 
     @property
+    def is_made(self) -> bool:
+        """Tell whether anything was decided; `intended` is no more than the matrix's path else."""
+        return self.reason is not Reason.SHED
+
+    @property
     def eligible(self) -> tuple[Path, ...]:
         """The paths to try, in order."""
         return tuple(c.path for c in self.candidates if c.skip is None)
@@ -198,6 +203,18 @@ def decide(request: Request, state: State) -> Decision:
         candidates=candidates,
         last_resort=resort,
         reason=because,
+    )
+
+
+def undecided(row: Row) -> Decision:
+    """Return what stands for the decision of a request that was sent away before there was one."""
+    return Decision(
+        row=row,
+        matrix_path=row.primary,
+        intended=row.primary,
+        candidates=(),
+        last_resort=(),
+        reason=Reason.SHED,
     )
 
 

@@ -48,7 +48,7 @@ def tell(
     if reason is Reason.REFUSED_COMPLIANCE:
         return Told(status=422, code=str(reason), advice=refusal or _BREACH)
     if crowded_s is not None:
-        return Told(status=503, code=str(Reason.SHED), advice=_CROWDED, retry_after_s=crowded_s)
+        return crowded(crowded_s)
     if reason is Reason.SHED:
         advice = "Both slots for forced emergencies are taken; send it again at once."
         return Told(status=503, code=str(reason), advice=advice, retry_after_s=1)
@@ -70,3 +70,8 @@ def tell(
         advice="No path could answer; each candidate and attempt says why.",
         retry_after_s=hint or wait_s,
     )
+
+
+def crowded(retry_after_s: int) -> Told:
+    """Return what to tell a caller for whom there is no place in the line."""
+    return Told(status=503, code=str(Reason.SHED), advice=_CROWDED, retry_after_s=retry_after_s)

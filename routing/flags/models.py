@@ -90,6 +90,8 @@ class FlagSet(models.Model):
     """The version of all flags of one environment together; a change set bumps it once.
 
     `changed_at` is by the database's own clock, the one that also judges heartbeats.
+    `explained` is how many of the touches that the database counts booked changes made; `noted`
+    says that those of somebody else are booked as found.
     """
 
     environment = models.OneToOneField(
@@ -97,6 +99,24 @@ class FlagSet(models.Model):
     )
     version = models.PositiveBigIntegerField(default=0)
     changed_at = models.DateTimeField(null=True)
+    explained = models.PositiveBigIntegerField(default=0)
+    noted = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return f"flags of {self.environment_id} at {self.version}"
+
+
+class FlagTouch(models.Model):
+    """How often rows of FlagState of one environment were written, by whatever means.
+
+    Triggers of the database count, nobody else. Never alter this table: SQLite cannot remake one
+    that a trigger of another names.
+    """
+
+    environment = models.OneToOneField(
+        "routing.Environment", primary_key=True, on_delete=models.CASCADE
+    )
+    touched = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"flags of {self.environment_id}, touched {self.touched} times"

@@ -23,8 +23,8 @@ from routing import loops, stream
 from routing.access import tokens
 from routing.breakers import sharing
 from routing.breakers.sharing import Sharing
+from routing.changes import drift, override
 from routing.changes import kill as killed
-from routing.changes import override
 from routing.changes.later import Event, Notebook
 from routing.changes.tool_watch import ToolWatch
 from routing.compliance import queries as policies
@@ -105,6 +105,7 @@ class Reading:
             if not database and self._standby.exists():
                 await self._restore(hand)
                 return
+            await hand.do(self._standby.recall, self._clock())
             try:
                 await hand.do(self._load)
             except Error:
@@ -245,6 +246,7 @@ class Reading:
         self._support = {
             e: _told(support.status(e, self._clock())) for e in self._settings.environments
         }
+        drift.keep(self._settings.environments, self._clock())
         return Loaded(rows=queries.environments(), pins=self._tools.pins())
 
     async def _save(self) -> None:

@@ -8,6 +8,7 @@ its addresses are not to be guessed. Without usable tokens nobody is let in.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -168,6 +169,20 @@ class Standby:
     def exists(self) -> bool:
         """Tell whether a server ever kept something here: then it may start without a database."""
         return self._folder.is_dir()
+
+    def recall(self, now: datetime) -> None:
+        """Put the kept flags in force before the first reading, which may not tell them all.
+
+        Where flags were changed around us and the trail does not tell what was booked, the last
+        ones known stay: those are better than none.
+        """
+        known: dict[EnvironmentName, EnvironmentFlags] = {}
+        for environment in self._environments:
+            with contextlib.suppress(Unusable):
+                kept = lastgood.read(self._folder, FLAGS, environment, now=now)
+                known[environment] = _parsed(EnvironmentFlags, kept.body)
+        if known:
+            snapshot.adopt(known)
 
     def restore(self, now: datetime) -> Restored:
         """Put in force what was kept; what cannot be used is named, logged and set aside."""

@@ -17,12 +17,13 @@ from routing.core import chain
 from routing.core.admission import QueueSettings
 from routing.core.circuit import Result
 from routing.core.decision import Kill, Override, PathFacts, State, Versions
-from routing.core.flags import FlagName, defaults
+from routing.core.flags import FlagName, Subject, defaults
 from routing.core.matrix import DEFAULT, Matrix
 from routing.core.values import Breaker, EnvironmentName, Health, Operation, Path
 from routing.decisions import segment
 from routing.decisions.log import DecisionLog
 from routing.decisions.record import Caller
+from routing.flags.snapshot import Snapshot
 from routing.flow import Limits
 from routing.paths.base import Message
 from routing.paths.scripted import ScriptedClient
@@ -65,7 +66,8 @@ class Stage:
     limits: Limits = field(default_factory=Limits)
     clock: Clock = field(default_factory=Clock)
     seen: list[Routed] = field(default_factory=list)
-    subjects: list[str] = field(default_factory=list)
+    snapshot: Snapshot | None = None  # its flags count in place of `flags`
+    subjects: list[Subject] = field(default_factory=list)
     queue: QueueSettings = field(default_factory=QueueSettings)
     admission: Admission = field(init=False)
     board: Board = field(init=False)
@@ -89,11 +91,11 @@ class Stage:
     def client(self, path: Path) -> ScriptedClient:
         return self.direct if path is Path.DIRECT_BEDROCK else self.mcp
 
-    def situation(self, _: EnvironmentName, subject: str) -> State:
+    def situation(self, place: EnvironmentName, subject: Subject) -> State:
         self.subjects.append(subject)
         return State(
             matrix=self.matrix,
-            flags=self.flags,
+            flags=self.snapshot.evaluate(place, subject) if self.snapshot else self.flags,
             paths={path: self._facts(path) for path in Path},
             kill=self.kill,
             overrides=self.overrides,

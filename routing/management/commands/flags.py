@@ -17,8 +17,8 @@ from routing.management import base, flagging
 
 class Command(base.OperatorCommand):
     help = (
-        "List the flags as the database has them, or tell with `propagation` which processes run "
-        "the newest ones; exit 1 while not all do."
+        "List the flags in force as the database has them, or tell with `propagation` which "
+        "processes run the newest ones; exit 1 while not all do."
     )
 
     def add(self, parser: CommandParser) -> None:
@@ -48,6 +48,7 @@ class Command(base.OperatorCommand):
             return f"{result['environment']}: {flagging.in_words(result)}"
         word = "off" if not result["on"] else "on"
         share = f" {result['percentage']} %" if result["on"] and result["percentage"] < 100 else ""
+        share += "".join(f" {group}" for group in result["groups"] if result["on"])
         differs = "" if result["on"] == result["default"] else "  (not its default)"
         return (
             f"{result['flag']:<32} {result['environment']:<12} {word + share:<8} "
@@ -68,6 +69,7 @@ def _result(row: FlagRow, cell: Cell, flags_version: int) -> base.Result:
         "environment": str(cell.environment),
         "on": cell.state.on,
         "percentage": cell.state.percentage,
+        "groups": list(cell.state.groups),
         "version": cell.state.version,
         "flags_version": flags_version,
         "default": cell.default,

@@ -31,6 +31,8 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("flags", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("flag-set", "GET"): (FLAG, (SIGN_IN, 403, 403, 200, 200, 404)),
     ("flag-set", "POST"): (FLAG, (SIGN_IN, 403, 403, 302, 302, 404)),
+    # Nothing differs: there is nothing to adopt or to revert.
+    ("flag-drift", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 400, 404)),
     ("routing", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     # No server runs in this process: it can explain nothing, and says so.
     ("routing-explain", "POST"): (HERE, (SIGN_IN, 503, 503, 503, 503, 404)),
@@ -80,6 +82,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("draft-publish", "POST"): {"revision": "1", "base_version": "1"},
     ("draft-discard", "POST"): {"revision": "1"},
     ("flag-set", "POST"): {"to": "off", "base_version": "1", "confirmed": "true"},
+    ("flag-drift", "POST"): {"do": "revert", "touches": "7"},
     ("breaker-force", "POST"): {
         "base": "0",
         "to": "closed",

@@ -66,7 +66,7 @@ def test_what_the_system_says_and_the_limits_reach_the_path(
     assert call.system == "Be brief.\n\nBe kind."
     assert [m.text for m in call.messages] == ["One\n2", "Yes.", "And now?"]
     assert (call.max_tokens, call.temperature) == (9, 0.5)
-    assert stage.subjects == ["acme/u7"]
+    assert [who.name for who in stage.subjects] == ["acme/u7"]
 
 
 def test_an_answer_in_pieces_arrives_as_it_comes(client: openai.OpenAI, stage: Stage) -> None:

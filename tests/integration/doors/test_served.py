@@ -48,7 +48,6 @@ def openai_client(server: Server, token: dict[str, Any]) -> Iterator[openai.Open
     with openai.OpenAI(
         base_url=f"{server.url}/openai/v1", api_key=token["secret"], max_retries=2
     ) as made:
-        _until_known(made)
         yield made
 
 
@@ -69,15 +68,15 @@ def bedrock_client(
     made.close()
 
 
-def _until_known(client: openai.OpenAI) -> None:
-    def known() -> bool:
-        try:
-            client.models.list()
-        except openai.AuthenticationError:
-            return False
-        return True
-
-    waiting.until(known)
+def test_a_token_is_good_from_the_moment_it_is_issued(server: Server) -> None:
+    for _ in range(2):
+        (made,) = server.manage("create_token", "--environment", "development", "--role", "viewer")
+        headers = {"Authorization": f"Bearer {made['secret']}"}
+        body = {"operation": "standard", "prompt": WORDS}
+        answer = httpx2.post(
+            f"{server.url}/api/v1/explain", json=body, headers=headers, trust_env=False
+        )
+        assert answer.status_code == 200
 
 
 def test_openais_client_whole_and_in_pieces(openai_client: openai.OpenAI) -> None:

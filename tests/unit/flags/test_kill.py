@@ -36,7 +36,11 @@ def watch(folder: Folder, pause: Callable[[float], None] = lambda _: None) -> Wa
 
 def words(turns: tuple[Turn, ...]) -> list[tuple[str, str | None, str | None]]:
     return [
-        (str(t.environment), t.before and str(t.before.kill), t.after and str(t.after.kill))
+        (
+            str(t.environment),
+            str(t.before.kill) if t.before else None,
+            str(t.after.kill) if t.after else None,
+        )
         for t in turns
     ]
 
@@ -72,7 +76,11 @@ def test_what_a_shell_has_emptied_and_not_yet_written_is_not_taken_at_its_word(
 ) -> None:
     file = folder / "production"
     file.touch()
-    eye = watch(folder, pause=lambda _: file.write_text("direct_only") and None)
+
+    def writes(_: float) -> None:
+        file.write_text("direct_only")
+
+    eye = watch(folder, pause=writes)
     assert words(eye.look(NOW)) == [("production", None, "direct_only")]
     # What came after the first look is read once more, and is no news.
     assert eye.look(NOW) == ()

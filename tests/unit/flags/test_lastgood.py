@@ -22,9 +22,8 @@ LATER = NOW + timedelta(minutes=5)
 
 
 def write(folder: Folder, environment: str = "production", **more: Any) -> Folder:
-    lastgood.write(
-        folder, "flags", environment, **({"version": 57, "body": BODY, "now": NOW} | more)
-    )
+    said: dict[str, Any] = {"version": 57, "body": BODY, "now": NOW, **more}
+    lastgood.write(folder, "flags", environment, **said)
     return lastgood.path(folder, "flags", environment)
 
 
