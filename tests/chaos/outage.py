@@ -14,6 +14,7 @@ import json
 import os
 import random
 import re
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ import httpx2
 import psycopg
 
 from tests import needs
+from tests.chaos import load
 from tests.e2e import serving
 from tests.integration.breakers.wire import Wire
 
@@ -187,7 +189,7 @@ class Run:
             assert time.monotonic() - began < within_s, (
                 f"{what}: not within {within_s} s; last seen {self.seen[-3:]}"
             )
-            await asyncio.sleep(0.05)
+            await load.pass_time(0.05)
         return time.monotonic() - began
 
     def newest(self) -> Seen | None:
@@ -298,7 +300,7 @@ def _is_fresh(one: Run) -> bool:
 
 
 async def _rest(began: float, seconds: float) -> None:
-    await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
+    await load.pass_time(began + seconds - time.monotonic())
 
 
 def _damage(home: Path) -> None:
@@ -320,7 +322,7 @@ def _check_booked(one: Run, outcome: Outcome) -> None:
             ]
         if len(rows) >= 2 or time.monotonic() > ends:
             break
-        time.sleep(0.2)
+        threading.Event().wait(0.2)
     if [how for how, _ in rows] != ["done", "failed"]:
         outcome.wrong.append(f"booked {[how for how, _ in rows]} for the starts without database")
     elif "checksum is wrong" not in json.dumps(rows[1][1]):
