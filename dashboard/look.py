@@ -18,6 +18,7 @@ from routing.core.budget import Standing
 from routing.core.decision import State
 from routing.core.errors import NotFound
 from routing.core.flags import NOBODY
+from routing.core.propagation import Propagation
 from routing.core.values import Action, EnvironmentName, Outcome, Path
 from routing.cost import queries as costs
 from routing.cost.queries import Policy, Sheet
@@ -28,7 +29,6 @@ from routing.deployments.desired import Desired
 from routing.flags import queries as flags
 from routing.flags.queries import Grid
 from routing.fleet import queries as fleet
-from routing.fleet.queries import ProcessRow
 from routing.health import queries as health
 from routing.matrix import queries as matrices
 from routing.matrix.queries import OverrideRow
@@ -36,6 +36,8 @@ from routing.matrix.queries import OverrideRow
 # What the feed tells of; accounts, roles and tokens are not among it.
 _OBJECTS = (
     "flag",
+    "kill",
+    "standby",
     "matrix",
     "compliance",
     "cost",
@@ -156,9 +158,9 @@ class Look:
         return costs.sheet(self.environment, self.now)
 
     @cached_property
-    def processes(self) -> tuple[ProcessRow, ...]:
-        """Return the live processes of this environment."""
-        return fleet.alive(self.environment, now=self.now)
+    def spread(self) -> Propagation:
+        """Return which processes run the newest flags of this environment."""
+        return wiring.propagation(self.environment)
 
     @cached_property
     def changes(self) -> tuple[EntryRow, ...]:

@@ -21,6 +21,23 @@ from routing.decisions.queries import Recent
 from routing.deployments import rollback
 
 FEW_S = 5
+FOLLOW_WITHIN_S = 2.5  # a process without Redis has seen a change by then
+
+
+def alarms(look: Look) -> cards.Alarms:
+    """Return the banners above everything else, told from memory alone."""
+    return cards.alarms(
+        look.environment,
+        order=wiring.kill_order(look.environment),
+        strangers=wiring.kill_strangers(),
+        told=wiring.standing(),
+        now=look.now,
+    )
+
+
+def propagation(look: Look) -> cards.Spread:
+    """Return how far the newest flags have come."""
+    return cards.propagation(look.environment, look.spread, look.now)
 
 
 def direct_bedrock_lane(look: Look) -> cards.Lane:
@@ -210,8 +227,7 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
     cells = {row.name: row.cells[place] for row in look.grid.rows if place in row.cells}
     wanted = look.desired
     differing = [str(name) for name, cell in cells.items() if wanted.differs(name, cell.state)]
-    version = look.grid.versions.get(place, 0)
-    behind = [p.name for p in look.processes if p.versions.get(f"flags:{place}", 0) < version]
+    behind = [p.name for p in look.spread.laggards if p.behind_s > FOLLOW_WITHIN_S]
     held = [row for row in look.overrides if row.holds(look.now)]
     found = cards.open_items(
         differing=differing,
@@ -222,6 +238,7 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
         drifted=place in look.grid.drifted and place is not EnvironmentName.DEVELOPMENT,
     )
     found = (*cards.budget_items(look.budgets, look.policy.currency, place), *found)
+    found = (*cards.standing_items(place, wiring.standing(), look.now), *found)
     engine = wiring.engine()
     if engine is None:
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboard.cards.alarms import Alarms, alarms, standing_items
 from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
 from dashboard.cards.backlog import decision_items
 from dashboard.cards.breakers import BreakerBoard, breaker_board
@@ -29,6 +30,7 @@ from dashboard.cards.overview import (
     request_table,
     state_header,
 )
+from dashboard.cards.propagation import Spread, propagation
 from dashboard.cards.rollback import (
     RollbackRun,
     TargetCard,
@@ -41,6 +43,7 @@ from dashboard.cards.wording import LONGEST_VALUE, absolute, ago, diff, flag_tex
 __all__ = [
     "DEEDS",
     "LONGEST_VALUE",
+    "Alarms",
     "AuditLine",
     "BreakerBoard",
     "ChangeFeed",
@@ -55,10 +58,12 @@ __all__ = [
     "RequestTable",
     "Review",
     "RollbackRun",
+    "Spread",
     "StateHeader",
     "TargetCard",
     "absolute",
     "ago",
+    "alarms",
     "audit_line",
     "breaker_board",
     "budget_items",
@@ -78,9 +83,11 @@ __all__ = [
     "mcp_lane",
     "open_items",
     "pretty",
+    "propagation",
     "request_table",
     "review",
     "rollback_run",
     "rollback_targets",
+    "standing_items",
     "state_header",
 ]

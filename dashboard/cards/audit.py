@@ -31,6 +31,15 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     ),
     Action.FLAG_CREATE: ("laid the flags of", "tried to lay the flags of"),
     Action.FLAG_CHANGE: ("changed", "tried to change"),
+    Action.KILL_SEEN: (
+        "obeys the kill file of",
+        "obeys, not understanding it, the kill file of",
+    ),
+    Action.KILL_GONE: ("saw the end of the kill file of",) * 2,
+    Action.STANDBY_SERVE: (
+        "served without the database, from what was last known,",
+        "served without the database, not from what was last known,",
+    ),
     Action.FLAG_DRIFT: ("found changes around the flags of",) * 2,
     Action.FLAG_ADOPT: (
         "adopted what was changed around the flags of",

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django_htmx.http import HttpResponseClientRedirect
 
-from routing import wiring
+from routing import patience, wiring
 from routing.access import signin
 from routing.core import rights
 from routing.core.errors import NotFound, NotSignedIn, Refused
@@ -100,7 +100,9 @@ def page(section: str, right: Right = Right.READ) -> Callable[[View], View]:
                 signin.check(visit.actor, right, visit.environment, now=visit.now, page=section)
                 return view(request, visit, **named)
 
-            response = _enter(request, environment, section, show)
+            is_change = request.method not in ("GET", "HEAD")
+            with patience.within(patience.CHANGE_S if is_change else patience.READ_S):
+                response = _enter(request, environment, section, show)
             patch_vary_headers(response, ["Cookie", "HX-Request"])
             return response
 

@@ -11,6 +11,7 @@ from django.shortcuts import render
 
 from dashboard import cards, partials
 from dashboard.cards import DriftCard, FlagCard, Review
+from dashboard.look import Look
 from dashboard.views import gate
 from dashboard.views.gate import Visit
 from routing import wiring
@@ -38,6 +39,7 @@ def context(
     """Return all that the Flags page and its answers to htmx are told."""
     grid = partials.flags_grid(tuple(visit.environments), visit.environment, now=visit.now)
     return {
+        **partials.facts(("alarms", "propagation"), Look(visit.environment, visit.now)),
         "visit": visit,
         "is_live": True,
         "grid": grid,

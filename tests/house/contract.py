@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.house.contract_routing import ROUTING
-from tests.house.printed import DEV, REFUSED, STG, WHY, Printed
+from tests.house.printed import (
+    DEV,
+    FLAG_SET,
+    FLAG_SPREAD,
+    REFUSED,
+    SPREAD,
+    STG,
+    WHY,
+    Printed,
+)
 
 DECIDED = {
     "operation": "what was asked for",
@@ -41,18 +50,6 @@ PASSWORD = {
     "grants": "role by environment",
 }
 _SUPPORT_FLAG = ("--flag", "ENABLE_BEDROCK_SUPPORT_MODE")
-FLAG_SET = {
-    "environment": "where",
-    "flag": "which",
-    "on": "the new state",
-    "percentage": "the share of subjects it is on for",
-    "groups": "the groups of callers it is on for beside that",
-    "was_on": "the state before",
-    "was_percentage": "the share before",
-    "version": "the flag's version",
-    "flags_version": "the version of all flags of the environment",
-    "entry": "the number of the audit entry",
-}
 SESSION = {
     "environment": "where",
     "active": "whether support mode is active",
@@ -198,6 +195,14 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
                 "owner": "who answers for it",
             },
         ),
+        Printed(
+            when="propagation: one object for each environment",
+            ask=("propagation", *DEV, "--wait", "5"),
+            keys={
+                "ok": "the same as `complete`",
+                **SPREAD,
+            },
+        ),
     ),
     "flag_drift": (
         Printed(
@@ -227,7 +232,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
         Printed(
             when="one object",
             ask=(*DEV, *_SUPPORT_FLAG, "--on"),
-            keys=FLAG_SET,
+            keys={**FLAG_SET, **FLAG_SPREAD},
         ),
         Printed(
             when="refused: one object; `rule` and `effects` where a guard said no",
@@ -339,8 +344,9 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
             keys={
                 "ok": "the same as `ready`",
                 "ready": "whether a server takes requests",
-                "server": "url, pid and ready of this home's server, or null",
+                "server": "url, pid, ready and stale_s of this home's server, or null",
                 "processes": "every process that reported within 15 s",
+                "kill": "what the kill files of this home say, by environment",
                 "environments": "for each, what the serving process says it runs",
             },
         ),

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.db import InterfaceError, OperationalError
 
 from routing.core.rights import Actor
+from routing.core.values import EnvironmentName
 from routing.management import base, flagging
 
 
@@ -20,6 +22,7 @@ class Command(base.OperatorCommand):
 
     def add(self, parser: CommandParser) -> None:
         flagging.add_options(parser)
+        flagging.add_wait(parser, 2.5)
         parser.add_argument("--flag", required=True, metavar="NAME", help="see `manage.py flags`")
         state = parser.add_mutually_exclusive_group(required=True)
         state.add_argument("--on", dest="on", action="store_true", default=None)
@@ -50,7 +53,7 @@ class Command(base.OperatorCommand):
         groups, percentage = tuple(options["groups"]), options["percentage"]
         if percentage is None:
             percentage = 0 if groups else 100
-        return flagging.set_flag(
+        done = flagging.set_flag(
             options,
             by=by,
             now=now,
@@ -60,16 +63,24 @@ class Command(base.OperatorCommand):
             groups=groups,
             base_version=options["base_version"],
         )
+        environment = EnvironmentName(options["environment"])
+        try:
+            spread = flagging.spread(environment, options["wait"])
+        except (OperationalError, InterfaceError):
+            spread = None  # the change is made, whatever becomes of the question after it
+        return {**done, "propagation": spread}
 
     def show(self, result: base.Result) -> str:
         was = _word(result["was_on"], result["was_percentage"])
         is_now = _word(result["on"], result["percentage"])
         if result["groups"]:
             is_now = f"{is_now} and {', '.join(result['groups'])}"
+        spread = result["propagation"]
         return (
             f"{result['flag']} in {result['environment']}: {was} -> {is_now} "
             f"(version {result['version']}, flags at {result['flags_version']}, "
             f"audit entry {result['entry']})"
+            + (f"\n{flagging.in_words(spread)}" if spread else "")
         )
 
 
