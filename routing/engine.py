@@ -23,7 +23,7 @@ from routing.breakers import sharing
 from routing.breakers.board import Board, Key
 from routing.cache.shared import Shared
 from routing.cache.store import ResponseCache
-from routing.changes import override
+from routing.changes import due, glass, override
 from routing.changes.tool_watch import ToolWatch
 from routing.compliance import policy
 from routing.compliance import queries as policies
@@ -39,6 +39,7 @@ from routing.deployments.engine import Tools
 from routing.flags import snapshot as flags
 from routing.fleet import heartbeat, queries
 from routing.fleet.queries import EnvironmentRow
+from routing.health import snapshot as judged
 from routing.loops import Loop
 from routing.matrix import queries as matrices
 from routing.monitor import HybridHealthMonitor, Watch
@@ -218,6 +219,7 @@ class Engine:
             ("monitor", self._watch),
             ("breakers", self._share),
             ("operations", self._operate),
+            ("schedule", lambda: loops.every(1.0, "schedule", self._keep_time)),
             (
                 "bookings",
                 lambda: loops.every(self.settings.signin_flush_s, "bookings", self._book),
@@ -251,6 +253,13 @@ class Engine:
         signin.flush_failures(now=self.clock())
         ledger.flush_denials(now=self.clock())
         support.reconcile(self.clock())  # no commit tells that the end of a session has come
+
+    def _keep_time(self) -> None:
+        """Make what is planned for now; book the end of a break-glass that is over."""
+        now = self.clock()
+        now_us = int(now.timestamp() * 1_000_000)
+        due.run(self.settings.environments, now, lambda e: judged.of(e, now_us))
+        glass.expire(now)
 
     async def _keep_snapshots(self) -> None:
         """See other processes' changes: their commits first, then the version rows.

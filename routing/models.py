@@ -14,14 +14,17 @@ from routing.deployments.models import (
 )
 from routing.flags.models import Flag, FlagSet, FlagState, Sample, Switch
 from routing.fleet.models import Environment, LoopLease, Process
+from routing.glass.models import BrokenGlass
 from routing.health.models import HealthMinute, PathHealth
 from routing.matrix.models import MatrixDraft, MatrixVersion, Override
 from routing.pins.models import ToolPin
+from routing.schedule.models import PlannedChange
 from routing.support.models import AuditRun, Finding, SupportSession
 
 __all__ = [
     "AuditRun",
     "BreakerMove",
+    "BrokenGlass",
     "CompliancePolicy",
     "Decision",
     "DenialCount",
@@ -42,6 +45,7 @@ __all__ = [
     "Operation",
     "Override",
     "PathHealth",
+    "PlannedChange",
     "Process",
     "Release",
     "RoleGrant",

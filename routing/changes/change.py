@@ -11,29 +11,18 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.breakers import queries as breakers
-from routing.changes import consent, reasons, standing
+from routing.changes import consent, ends, reasons, standing
+from routing.changes.consent import Confirmed
 from routing.core import guards, rights
 from routing.core.chain import Json
 from routing.core.errors import Invalid, NotFound
 from routing.core.flags import FlagName, parse_flag
+from routing.core.flags import SetFlag as SetFlag  # noqa: PLC0414 - every door takes it here
 from routing.core.guards import Cause, Judgement
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Health, Path
 from routing.flags import snapshot, store
 from routing.flags.snapshot import State
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetFlag:
-    """One flag to one state, never "the other one". `base_version` is the version looked at.
-
-    `percentage` (0 to 100) counts only while the flag is on; off is off for everyone.
-    """
-
-    flag: FlagName
-    on: bool
-    base_version: int
-    percentage: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +52,14 @@ def apply(
     cause: Cause | None = None,
     confirmed: bool = False,
     typed_environment: str = "",
+    ends_at: datetime | None = None,
+    told: Mapping[str, Json] | None = None,
     first: Callable[[], None] | None = None,
     then: Callable[[Applied], None] | None = None,
 ) -> Applied:
     """Apply all of `sets` or none, under one audit entry; every process is told after the commit.
 
+    At `ends_at` the flags go back to what they were. `told` are further facts for the entry.
     `first` and `then` are a run's: it checks its fence and keeps its result in the transaction of
     the change. What they raise undoes it.
     Flags that already are as wanted are left alone; a set in which nothing changes is Invalid.
@@ -85,27 +77,78 @@ def apply(
         rights.check(by, Right.CHANGE, environment)
         why = reasons.check(reason, environment)
         reasons.check_place(typed_environment, environment)
-        wanted = _checked(sets)
         with transaction.atomic(durable=True):
             if first is not None:
                 first()
-            store.lock(environment)
-            states = store.read(environment)
-            pending = _pending(wanted, states)
-            judgement = _judge(environment, states, pending, health, cause, now=now)
-            consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
-            applied = _write(
+            applied = carry_out(
                 by=by,
                 now=now,
                 environment=environment,
-                pending=pending,
-                before=states,
+                sets=sets,
                 reason=why,
-                facts=_facts(judgement, cause, confirmed),
+                health=health,
+                cause=cause,
+                confirmed=confirmed,
+                ends_at=ends_at,
+                told=told,
             )
             if then is not None:
                 then(applied)
             return applied
+
+
+def carry_out(
+    *,
+    by: Actor,
+    now: datetime,
+    environment: EnvironmentName,
+    sets: Sequence[SetFlag],
+    reason: str,
+    health: Mapping[Path, Health],
+    cause: Cause | None = None,
+    confirmed: Confirmed = False,
+    ends_at: datetime | None = None,
+    told: Mapping[str, Json] | None = None,
+) -> Applied:
+    """Do what `apply` does, in the caller's transaction: it checks rights and words, and books
+    a refusal.
+    """
+    wanted = _checked(sets)
+    ends.check(ends_at, now)
+    store.lock(environment)
+    states = store.read(environment)
+    pending = _pending(wanted, states)
+    judgement = _judge(environment, states, pending, health, cause, now=now, ends_at=ends_at)
+    consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
+    facts = _facts(judgement, cause, confirmed) | ends.facts(ends_at) | dict(told or {})
+    applied = _write(
+        by=by,
+        now=now,
+        environment=environment,
+        pending=pending,
+        before=states,
+        reason=reason,
+        facts=facts,
+    )
+    if ends_at is not None:
+        back = [
+            SetFlag(
+                flag=made.flag,
+                on=made.before.on,
+                percentage=made.before.percentage,
+                base_version=made.after.version,
+            )
+            for made in applied.changes
+        ]
+        ends.plan(
+            by=by,
+            now=now,
+            environment=environment,
+            sets=back,
+            ends_at=ends_at,
+            entry_seq=applied.entry_seq,
+        )
+    return applied
 
 
 def preview(
@@ -117,6 +160,7 @@ def preview(
     health: Mapping[Path, Health],
     reason: str = "",
     cause: Cause | None = None,
+    ends_at: datetime | None = None,
 ) -> Judgement:
     """Return what the guards would say to `sets` now; nothing is written.
 
@@ -134,9 +178,31 @@ def preview(
         rights.check(by, Right.CHANGE, environment)
     if reason:
         reasons.check(reason, environment)
+    return judge(
+        now=now,
+        environment=environment,
+        sets=sets,
+        health=health,
+        cause=cause,
+        ends_at=ends_at,
+    )
+
+
+def judge(
+    *,
+    now: datetime,
+    environment: EnvironmentName,
+    sets: Sequence[SetFlag],
+    health: Mapping[Path, Health],
+    cause: Cause | None = None,
+    ends_at: datetime | None = None,
+) -> Judgement:
+    """Return what the guards say to `sets`; raises as `apply` does and books nothing."""
+    ends.check(ends_at, now)
     wanted = _checked(sets)
     states = store.read(environment)
-    return _judge(environment, states, _pending(wanted, states), health, cause, now=now)
+    pending = _pending(wanted, states)
+    return _judge(environment, states, pending, health, cause, now=now, ends_at=ends_at)
 
 
 def _object_type(sets: Sequence[SetFlag]) -> str:
@@ -203,8 +269,12 @@ def _judge(
     cause: Cause | None,
     *,
     now: datetime,
+    ends_at: datetime | None,
 ) -> Judgement:
     """Judge it as it stands and, while a person holds a path's breaker open, without that path."""
+    ends_soon = ends.are_soon(ends_at, now)
+    if ends.are_missing(environment, pending, ends_soon=ends_soon):
+        return guards.NEEDS_END
     declared = snapshot.declared(environment).states
     before = {flag: states.get(flag, declared[flag]).share for flag in FlagName}
     wanted = {item.flag: item.percentage if item.on else 0 for item in pending}
@@ -219,6 +289,7 @@ def _judge(
                 matrix=matrix,
                 health=health,
                 cause=cause,
+                ends_soon=ends_soon,
             )
             for matrix in standing.matrices(environment, now)
             for off in ([{}, shut] if shut else [{}])
@@ -282,7 +353,7 @@ def as_json(state: State) -> dict[str, Json]:
     }
 
 
-def _facts(judgement: Judgement, cause: Cause | None, confirmed: bool) -> dict[str, Json]:
+def _facts(judgement: Judgement, cause: Cause | None, confirmed: Confirmed) -> dict[str, Json]:
     return {
         "judgement": {
             "answer": str(judgement.answer),
@@ -290,5 +361,5 @@ def _facts(judgement: Judgement, cause: Cause | None, confirmed: bool) -> dict[s
             "effects": list(judgement.effects),
         },
         "cause": cause and str(cause),
-        "confirmed": confirmed,
+        "confirmed": bool(confirmed),
     }

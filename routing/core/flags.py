@@ -27,6 +27,19 @@ class FlagName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetFlag:
+    """One flag to one state, never "the other one". `base_version` is the version looked at.
+
+    `percentage` (0 to 100) counts only while the flag is on; off is off for everyone.
+    """
+
+    flag: FlagName
+    on: bool
+    base_version: int
+    percentage: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
     """A flag as the product declares it; `on_in` names the environments where it starts on."""
 
