@@ -28,6 +28,7 @@ from dashboard.look import Look, Reader
 from routing.access import queries as access
 from routing.core.values import EnvironmentName
 from routing.flags import queries as flags
+from routing.schedule import queries as schedule
 
 AGES = re.compile(r"(data-ago>)[^<]*")
 
@@ -53,14 +54,22 @@ def flags_grid(
     """Return the flags of `environment`, with those of the other `environments` beside them."""
     found = flags.grid(environments)
     booked = {cell.changed_by for row in found.rows for cell in row.cells.values()}
-    return cards.flags_grid(found, environment, names=access.names(booked), now=now)
+    return cards.flags_grid(
+        found,
+        environment,
+        names=access.names(booked),
+        now=now,
+        planned=schedule.waiting(environment),
+    )
 
 
 _IN_FORCE = frozenset({"flags", "matrix", "deployments"})
 
 PARTIALS: Mapping[str, Partial] = {
     "flags_grid": Partial(
-        template="dashboard/_flags_grid.html", facts=_flags_grid, hears=frozenset({"flags"})
+        template="dashboard/_flags_grid.html",
+        facts=_flags_grid,
+        hears=frozenset({"flags", "schedule"}),
     ),
     "state_header": Partial(
         template="dashboard/_state_header.html",
@@ -86,13 +95,13 @@ PARTIALS: Mapping[str, Partial] = {
     "change_feed": Partial(
         template="dashboard/_change_feed.html",
         facts=lambda look: {"feed": told.change_feed(look)},
-        hears=_IN_FORCE | {"upstreams", "support"},
+        hears=_IN_FORCE | {"upstreams", "support", "schedule", "glass"},
         varies=True,
     ),
     "open_items": Partial(
         template="dashboard/_open_items.html",
         facts=lambda look: {"open_items": told.open_items(look), "environment": look.environment},
-        hears=_IN_FORCE,
+        hears=_IN_FORCE | {"schedule", "glass"},
     ),
     "matrix_table": Partial(
         template="dashboard/_matrix_table.html",

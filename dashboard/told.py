@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from dashboard import cards
-from dashboard.cards import breakers, lanes, overview
+from dashboard.cards import breakers, lanes, overview, plans
 from dashboard.look import Look, Reader
 from routing import wiring
 from routing.access import queries as access
@@ -19,6 +19,8 @@ from routing.core.situation import Asked, Facts, began_after, sentence
 from routing.core.values import Breaker, Health, Operation, Outcome, Path
 from routing.decisions.queries import Recent
 from routing.deployments import rollback
+from routing.glass import queries as glass
+from routing.schedule import queries as schedule
 
 FEW_S = 5
 
@@ -218,6 +220,12 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
     held = [row for row in look.overrides if row.holds(look.now)]
     found = cards.open_items(
         differing=differing, laggards=behind, overrides=held, environment=place
+    )
+    found = (
+        *plans.plan_items(
+            schedule.alarms(place), schedule.waiting(place), glass.unreviewed(place), look.now
+        ),
+        *found,
     )
     engine = wiring.engine()
     if engine is None:

@@ -9,12 +9,10 @@ from dashboard.cards.flags import (
     FlagCard,
     FlagCell,
     FlagsGrid,
-    Review,
     flag_card,
     flags_grid,
     flags_summary,
     last_changed,
-    review,
 )
 from dashboard.cards.lanes import Lane, direct_bedrock_lane, mcp_lane
 from dashboard.cards.overview import (
@@ -27,6 +25,7 @@ from dashboard.cards.overview import (
     request_table,
     state_header,
 )
+from dashboard.cards.reviews import Asked, Review, SetReview, Turn, asked, review
 from dashboard.cards.rollback import (
     RollbackRun,
     TargetCard,
@@ -39,6 +38,7 @@ from dashboard.cards.wording import LONGEST_VALUE, absolute, ago, diff, flag_tex
 __all__ = [
     "DEEDS",
     "LONGEST_VALUE",
+    "Asked",
     "AuditLine",
     "BreakerBoard",
     "ChangeFeed",
@@ -51,10 +51,13 @@ __all__ = [
     "RequestTable",
     "Review",
     "RollbackRun",
+    "SetReview",
     "StateHeader",
     "TargetCard",
+    "Turn",
     "absolute",
     "ago",
+    "asked",
     "audit_line",
     "breaker_board",
     "change_feed",

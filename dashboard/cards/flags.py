@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dashboard.cards.wording import flag_text
 from routing.core.flags import FlagName
-from routing.core.guards import PROVIDER, Answer, Judgement
 from routing.core.values import EnvironmentName
 from routing.flags.queries import Cell, FlagRow, Grid
+from routing.schedule.queries import PlanRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class FlagCell:
     declared: str
     differs: bool
     was_changed: bool
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,28 +57,45 @@ class FlagsGrid:
 
 
 def flags_grid(
-    grid: Grid, environment: EnvironmentName, *, names: Mapping[str, str], now: datetime
+    grid: Grid,
+    environment: EnvironmentName,
+    *,
+    names: Mapping[str, str],
+    now: datetime,
+    planned: Sequence[PlanRow] = (),
 ) -> FlagsGrid:
-    """Word `grid` as seen from `environment`; flags that were never laid there are left out."""
+    """Word `grid` as seen from `environment`; flags that were never laid there are left out.
+
+    `planned` is what waits there, for the ends of what holds for a while.
+    """
     return FlagsGrid(
         environment=environment,
         version=grid.versions.get(environment, 0),
         now=now,
         rows=tuple(
-            flag_card(row, environment, names) for row in grid.rows if environment in row.cells
+            flag_card(row, environment, names, planned)
+            for row in grid.rows
+            if environment in row.cells
         ),
     )
 
 
-def flag_card(row: FlagRow, environment: EnvironmentName, names: Mapping[str, str]) -> FlagCard:
+def flag_card(
+    row: FlagRow,
+    environment: EnvironmentName,
+    names: Mapping[str, str],
+    planned: Sequence[PlanRow] = (),
+) -> FlagCard:
     """Word one flag as seen from `environment`, where it must be laid."""
     others = (cell for name, cell in row.cells.items() if name is not environment)
+    here = row.cells[environment]
+    ends = [plan.due_at for plan in planned if plan.holds(row.name, here.state.version)]
     return FlagCard(
         name=row.name,
         row=list(FlagName).index(row.name) + 1,
         purpose=row.purpose,
         when_off=row.when_off,
-        here=_flag_cell(row.cells[environment], names),
+        here=replace(_flag_cell(here, names), ends_at=min(ends, default=None)),
         elsewhere=tuple(_flag_cell(cell, names) for cell in others),
     )
 
@@ -119,50 +137,3 @@ def last_changed(cards: Sequence[FlagCard]) -> FlagCard | None:
     """Return the flag that changed last, None while all are as they were laid."""
     changed = [card for card in cards if card.here.was_changed]
     return max(changed, key=lambda card: card.here.changed_at, default=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Review:
-    """A change before it is made: from what to what, what stops, and what is asked for it."""
-
-    name: FlagName
-    purpose: str
-    when_off: str
-    before: FlagCell
-    to: str
-    cause: str
-    effects: tuple[str, ...]
-    refused: str
-    is_done: bool
-    needs_reason: bool
-    needs_typed: bool
-    needs_confirm: bool
-    shuts_path: bool
-
-
-def review(
-    card: FlagCard,
-    *,
-    to: str,
-    cause: str = "",
-    judgement: Judgement | None = None,
-    refused: str = "",
-) -> Review:
-    """Word the change of one flag `to` on or off; without a judgement there is nothing to do."""
-    environment = card.here.environment
-    effects = judgement.effects or (judgement.sentence,) if judgement else ()
-    return Review(
-        name=card.name,
-        purpose=card.purpose,
-        when_off=card.when_off,
-        before=card.here,
-        to=to,
-        cause=cause,
-        effects=effects,
-        refused=refused,
-        is_done=judgement is None,
-        needs_reason=environment is not EnvironmentName.DEVELOPMENT,
-        needs_typed=environment is EnvironmentName.PRODUCTION,
-        needs_confirm=judgement is not None and judgement.answer is Answer.CONFIRM,
-        shuts_path=to == "off" and card.name in PROVIDER.values(),
-    )

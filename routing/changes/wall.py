@@ -57,8 +57,9 @@ def words(at: datetime, zone: str) -> str:
 
 
 def _said(local: str) -> datetime:
+    text = local.strip()
     try:
-        said = datetime.fromisoformat(local.strip())
+        said = datetime.fromisoformat(text) if ":" in text else None
     except ValueError:
         said = None
     if said is None or said.tzinfo is not None or said.second or said.microsecond:
