@@ -23,6 +23,7 @@ from routing.glass import queries as glass
 from routing.schedule import queries as schedule
 
 FEW_S = 5
+_NO_MARK = ("schedule.", "glass.")  # they change nothing for a request
 
 
 def direct_bedrock_lane(look: Look) -> cards.Lane:
@@ -45,7 +46,7 @@ def _measured(look: Look, path: Path) -> lanes.Measured:
         marks=[
             (row.at, f"{row.action} {row.object_id}")
             for row in look.changes
-            if row.outcome == Outcome.DONE
+            if row.outcome == Outcome.DONE and not row.action.startswith(_NO_MARK)
         ],
         now=look.now,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dashboard.cards.overview import OpenItem
-from dashboard.cards.wording import flag_text, left
+from dashboard.cards.wording import flag_text
 from routing.changes import ends, wall
 from routing.core.flags import SetFlag
 from routing.core.values import PlanKind, PlanState
@@ -137,7 +137,7 @@ def _kind(row: PlanRow) -> str:
 
 def _glass_item(row: GlassRow, now: datetime) -> OpenItem:
     if row.holds(now):
-        text = f"The glass is broken until {_clock(row.ends_at)}: {left(row.ends_at, now)}."
+        text = f"The glass is broken until {_clock(row.ends_at)}."
     else:
         text = f"The break-glass of {_clock(row.broken_at)} waits for its review."
     return OpenItem(text=text, route="glass")

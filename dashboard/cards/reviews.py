@@ -76,7 +76,7 @@ def asked(
     return Asked(
         effects=judgement.effects or (judgement.sentence,) if judgement else (),
         foreseen=tuple(foreseen),
-        refused=refused,
+        refused=judgement.sentence if judgement and needs_end else refused,
         needs_reason=environment is not EnvironmentName.DEVELOPMENT,
         needs_typed=environment is EnvironmentName.PRODUCTION,
         needs_confirm=judgement is not None and judgement.answer is Answer.CONFIRM,

@@ -15,7 +15,7 @@ from dashboard.views import gate, making
 from dashboard.views.actions import changed, clean
 from dashboard.views.gate import Visit
 from dashboard.views.levers import HOW, Notice
-from routing.core import rights
+from routing.access import signin
 from routing.core.errors import Forbidden, Invalid, NeedsConfirm, NotFound, Refused, Stale
 from routing.core.flags import FlagName, SetFlag
 from routing.core.rights import Right
@@ -25,9 +25,9 @@ from routing.core.rights import Right
 @gate.page("flags")
 def page(request: HttpRequest, visit: Visit) -> HttpResponse:
     """Let the flags be chosen, then show what the set would do, by GET; make it, by POST."""
-    rights.check(visit.actor, Right.CHANGE, visit.environment)
     if request.method == "POST":
         return _make(request, visit)
+    signin.check(visit.actor, Right.CHANGE, visit.environment, now=visit.now, page="flags")
     chosen = clean(forms.ChooseFlags(request.GET))
     wishes = _wishes(visit, chosen)
     if not wishes:

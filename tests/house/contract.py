@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.house.contract_routing import ROUTING
+from tests.house.contract_times import EFFECT, TIMES
 from tests.house.printed import DEV, REFUSED, STG, WHY, Printed
 
 DECIDED = {
@@ -49,6 +50,7 @@ FLAG_SET = {
     "was_percentage": "the share before",
     "version": "the flag's version",
     "flags_version": "the version of all flags of the environment",
+    "ends_at": "when it goes back by itself, or null",
     "entry": "the number of the audit entry",
 }
 SESSION = {
@@ -198,8 +200,18 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
     ),
     "set_flag": (
         Printed(
-            when="one object",
+            when="one object for each flag that was changed; with --at as `schedule list`",
             ask=(*DEV, *_SUPPORT_FLAG, "--on"),
+            keys=FLAG_SET,
+        ),
+        Printed(
+            when="--preview: one object",
+            ask=(*STG, "--set", "ai.caching.enabled=off", "--preview"),
+            keys=EFFECT,
+        ),
+        Printed(
+            when="--ends-after: the same as without",
+            ask=(*STG, "--set", "ai.caching.enabled=off", "--ends-after", "60", *WHY),
             keys=FLAG_SET,
         ),
         Printed(
@@ -224,6 +236,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
         ),
     ),
     **ROUTING,
+    **TIMES,
     "support": (
         Printed(
             when="status, activate, deactivate: one object",
