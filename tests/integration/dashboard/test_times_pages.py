@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 
 from dashboard import told
@@ -36,7 +35,7 @@ def switch(client: Client, flag: str, to: str, place: str = "staging", **more: s
     return client.post(f"/e/{place}/flags/{flag}/set/", said, follow=True)
 
 
-def text(answer: HttpResponse) -> str:
+def text(answer: Any) -> str:
     """Return what a person reads, spaces made plain."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", answer.content.decode()))
 
