@@ -27,6 +27,7 @@ from dashboard import cards, told
 from dashboard.look import Look, Reader
 from routing.access import queries as access
 from routing.core.values import EnvironmentName
+from routing.deployments import desired
 from routing.flags import queries as flags
 from routing.schedule import queries as schedule
 
@@ -59,6 +60,7 @@ def flags_grid(
         environment,
         names=access.names(booked),
         now=now,
+        desired=desired.of(environment),
         planned=schedule.waiting(environment),
     )
 
@@ -101,7 +103,12 @@ PARTIALS: Mapping[str, Partial] = {
     "open_items": Partial(
         template="dashboard/_open_items.html",
         facts=lambda look: {"open_items": told.open_items(look), "environment": look.environment},
-        hears=_IN_FORCE | {"schedule", "glass"},
+        hears=_IN_FORCE | {"cost", "schedule", "glass"},
+    ),
+    "cost_board": Partial(
+        template="dashboard/_cost_board.html",
+        facts=lambda look: {"cost": told.cost_board(look)},
+        hears=frozenset({"cost", "decisions"}),
     ),
     "matrix_table": Partial(
         template="dashboard/_matrix_table.html",

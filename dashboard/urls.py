@@ -10,8 +10,10 @@ from dashboard import consumers
 from dashboard.views import (
     actions,
     breakers,
+    cost,
     deployments,
     drafts,
+    drift,
     glass,
     operations,
     overview,
@@ -110,6 +112,7 @@ urlpatterns: list[URLPattern] = [
         glass.review,
         name="glass-review",
     ),
+    path("e/<environment:environment>/flags/drift/", drift.settle, name="flag-drift"),
     path("e/<environment:environment>/routing/", routes.page, name="routing"),
     path("e/<environment:environment>/routing/explain/", routes.explain, name="routing-explain"),
     path(
@@ -142,6 +145,9 @@ urlpatterns: list[URLPattern] = [
         breakers.release,
         name="breaker-release",
     ),
+    path("e/<environment:environment>/cost/", cost.page, name="cost"),
+    path("e/<environment:environment>/cost/price/", cost.price, name="cost-price"),
+    path("e/<environment:environment>/cost/limit/", cost.limit, name="cost-limit"),
     path("e/<environment:environment>/deployments/", deployments.page, name="deployments"),
     path(
         "e/<environment:environment>/deployments/import/",

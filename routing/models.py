@@ -4,6 +4,7 @@ from routing.access.models import RoleGrant, SignInDelay, Token, TokenSet, User
 from routing.audit.models import DenialCount, Entry, Stream
 from routing.breakers.models import BreakerMove, SharedBreaker
 from routing.compliance.models import CompliancePolicy
+from routing.cost.models import BudgetAlert, CostPolicy, Spend
 from routing.decisions.models import Decision
 from routing.deployments.ledger_models import Operation, Release, Step
 from routing.deployments.models import (
@@ -12,7 +13,7 @@ from routing.deployments.models import (
     DeploymentFinding,
     DeploymentTest,
 )
-from routing.flags.models import Flag, FlagSet, FlagState, Sample, Switch
+from routing.flags.models import Flag, FlagSet, FlagState, FlagTouch, Sample, Switch
 from routing.fleet.models import Environment, LoopLease, Process
 from routing.glass.models import BrokenGlass
 from routing.health.models import HealthMinute, PathHealth
@@ -25,7 +26,9 @@ __all__ = [
     "AuditRun",
     "BreakerMove",
     "BrokenGlass",
+    "BudgetAlert",
     "CompliancePolicy",
+    "CostPolicy",
     "Decision",
     "DenialCount",
     "Deployment",
@@ -38,6 +41,7 @@ __all__ = [
     "Flag",
     "FlagSet",
     "FlagState",
+    "FlagTouch",
     "HealthMinute",
     "LoopLease",
     "MatrixDraft",
@@ -52,6 +56,7 @@ __all__ = [
     "Sample",
     "SharedBreaker",
     "SignInDelay",
+    "Spend",
     "Step",
     "Stream",
     "SupportSession",

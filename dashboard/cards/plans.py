@@ -88,7 +88,7 @@ def plan_line(row: PlanRow, names: Mapping[str, str]) -> PlanLine:
 
 def turns(sets: Iterable[SetFlag]) -> str:
     """Word what a planned change sets."""
-    return ", ".join(f"{one.flag} {flag_text(one.on, one.percentage)}" for one in sets)
+    return ", ".join(f"{one.flag} {flag_text(one.on, one.percentage, one.groups)}" for one in sets)
 
 
 def glass_line(row: GlassRow, names: Mapping[str, str], now: datetime) -> GlassLine:

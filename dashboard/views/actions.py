@@ -18,7 +18,7 @@ from dashboard.views.gate import Visit
 from routing import wiring
 from routing.access import signin
 from routing.audit import verify
-from routing.changes import undo
+from routing.changes import drift, undo
 from routing.core.errors import Forbidden, Invalid, NotFound, NotSignedIn, Refused, TooMany
 from routing.core.flags import FlagName, SetFlag
 from routing.core.rights import Right
@@ -131,7 +131,7 @@ def changed(request: HttpRequest, visit: Visit, words: str) -> HttpResponse:
 
 
 def clean(form: BaseForm) -> dict[str, Any]:
-    """Return what the form says; raises Invalid for what no page of ours sends."""
+    """Return what a form says; raises Invalid with what was not understood."""
     if form.is_valid():
         return form.cleaned_data
     wrong = "; ".join(
@@ -144,7 +144,14 @@ def clean(form: BaseForm) -> dict[str, Any]:
 @gate.page("audit", Right.AUDIT_VERIFY)
 def verify_audit(request: HttpRequest, visit: Visit) -> HttpResponse:
     """Check the whole trail and say what was found; as nothing changes, there is no redirect."""
-    context = {"visit": visit, "report": verify.verify(), "decided": decisions.verify()}
+    report = verify.verify()
+    context = {
+        "visit": visit,
+        "report": report,
+        "decided": decisions.verify(),
+        # Folding a trail that was altered proves nothing of the tables.
+        "strange": drift.problems(visit.environments) if report.ok else (),
+    }
     if gate.is_htmx(request):
         return render(request, "dashboard/bits/verified.html", context)
     return render(request, "dashboard/verified.html", context)

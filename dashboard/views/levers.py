@@ -10,10 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from dashboard import cards, forms, partials
-from dashboard.cards import FlagCard, Review
+from dashboard.cards import DriftCard, FlagCard, Review
 from dashboard.views import gate, making
 from dashboard.views.gate import Visit
-from routing.changes import undo
+from routing.access import queries as access
+from routing.changes import drift, undo
 from routing.core import rights
 from routing.core.errors import NeedsConfirm, NotFound, Refused, Stale
 from routing.core.flags import FlagName, SetFlag
@@ -48,9 +49,18 @@ def context(
         "one_click": visit.environment is EnvironmentName.DEVELOPMENT,
         "review": review,
         "notices": notices,
+        "drift": _drift(visit) if grid.is_drifted else None,
+        "may_settle": visit.may(Right.SETTLE),
         "undoable": undo.latest(visit.actor, visit.environment, visit.now),
         **HOW,
     }
+
+
+def _drift(visit: Visit) -> DriftCard | None:
+    """Return what differs, None where that was settled while the page was made."""
+    found = drift.look(visit.environment)
+    booked = {one.found.changed_by for one in found.differences if one.found}
+    return cards.drift_card(found, access.names(booked)) if found.is_open else None
 
 
 def review(visit: Visit, name: FlagName, said: Mapping[str, Any]) -> Review:

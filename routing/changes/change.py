@@ -11,18 +11,19 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.breakers import queries as breakers
-from routing.changes import consent, ends, reasons, standing
+from routing.changes import around, consent, ends, reasons, standing
 from routing.changes.consent import Confirmed
-from routing.core import guards, rights
+from routing.core import audience, guards, rights, rollout
+from routing.core.booked import as_json
 from routing.core.chain import Json
 from routing.core.errors import Invalid, NotFound
-from routing.core.flags import FlagName, parse_flag
+from routing.core.flags import FlagName, State, parse_flag
 from routing.core.flags import SetFlag as SetFlag  # noqa: PLC0414 - every door takes it here
 from routing.core.guards import Cause, Judgement
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Health, Path
 from routing.flags import snapshot, store
-from routing.flags.snapshot import State
+from routing.flags.snapshot import Mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,16 +116,17 @@ def carry_out(
     """
     wanted = _checked(sets)
     ends.check(ends_at, now)
-    store.lock(environment)
+    mark = around.begin(environment, now=now)
     states = store.read(environment)
     pending = _pending(wanted, states)
-    judgement = _judge(environment, states, pending, health, cause, now=now, ends_at=ends_at)
+    judgement = judge(environment, states, pending, health, cause, now=now, ends_at=ends_at)
     consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
     facts = _facts(judgement, cause, confirmed) | ends.facts(ends_at) | dict(told or {})
     applied = _write(
         by=by,
         now=now,
         environment=environment,
+        mark=mark,
         pending=pending,
         before=states,
         reason=reason,
@@ -136,6 +138,7 @@ def carry_out(
                 flag=made.flag,
                 on=made.before.on,
                 percentage=made.before.percentage,
+                groups=made.before.groups,
                 base_version=made.after.version,
             )
             for made in applied.changes
@@ -178,7 +181,7 @@ def preview(
         rights.check(by, Right.CHANGE, environment)
     if reason:
         reasons.check(reason, environment)
-    return judge(
+    return judge_sets(
         now=now,
         environment=environment,
         sets=sets,
@@ -188,7 +191,7 @@ def preview(
     )
 
 
-def judge(
+def judge_sets(
     *,
     now: datetime,
     environment: EnvironmentName,
@@ -202,7 +205,7 @@ def judge(
     wanted = _checked(sets)
     states = store.read(environment)
     pending = _pending(wanted, states)
-    return _judge(environment, states, pending, health, cause, now=now, ends_at=ends_at)
+    return judge(environment, states, pending, health, cause, now=now, ends_at=ends_at)
 
 
 def _object_type(sets: Sequence[SetFlag]) -> str:
@@ -221,6 +224,7 @@ def _checked(sets: Sequence[SetFlag]) -> tuple[SetFlag, ...]:
             on=item.on,
             base_version=item.base_version,
             percentage=item.percentage if item.on else 100,
+            groups=audience.check(item.groups) if item.on else (),
         )
         for item in sets
     )
@@ -233,6 +237,11 @@ def _checked(sets: Sequence[SetFlag]) -> tuple[SetFlag, ...]:
             raise Invalid(
                 f"The share of {item.flag} is {item.percentage} %; give 0 to 100.",
                 field="percentage",
+            )
+        if item.groups and item.percentage == 100:
+            raise Invalid(
+                f"{item.flag} at 100 % is on for everyone; name groups beside a smaller share.",
+                field="groups",
             )
     return wanted
 
@@ -258,38 +267,44 @@ def _pending(wanted: Sequence[SetFlag], states: Mapping[FlagName, State]) -> tup
 
 
 def _is_already(item: SetFlag, state: State) -> bool:
-    return (item.on, item.percentage if item.on else 0) == (state.on, state.share)
+    return item.state.gives_as(state)
 
 
-def _judge(
+def judge(
     environment: EnvironmentName,
     states: Mapping[FlagName, State],
     pending: Sequence[SetFlag],
     health: Mapping[Path, Health],
-    cause: Cause | None,
+    cause: Cause | None = None,
     *,
     now: datetime,
-    ends_at: datetime | None,
+    ends_at: datetime | None = None,
 ) -> Judgement:
-    """Judge it as it stands and, while a person holds a path's breaker open, without that path."""
+    """Return what the guards say to `pending`: as it stands and, while a person holds a path's
+    breaker open, without that path.
+    """
     ends_soon = ends.are_soon(ends_at, now)
     if ends.are_missing(environment, pending, ends_soon=ends_soon):
         return guards.NEEDS_END
-    declared = snapshot.declared(environment).states
-    before = {flag: states.get(flag, declared[flag]).share for flag in FlagName}
-    wanted = {item.flag: item.percentage if item.on else 0 for item in pending}
-    after = before | wanted
+    before = {**snapshot.declared(environment).states, **states}
+    after = {**before, **{item.flag: item.state for item in pending}}
+    members = {
+        item.flag: rollout.member_ends(before[item.flag], after[item.flag]) for item in pending
+    }
+    had = {flag: state.share for flag, state in before.items()}
+    has = {flag: state.share for flag, state in after.items()}
     shut = {guards.PROVIDER[path]: 0 for path in breakers.shut(environment, now=now)}
     return guards.worst(
         [
             guards.judge_shares(
                 environment=environment,
-                before=before | off,
-                after=after | off,
+                before=had | off,
+                after=has | off,
                 matrix=matrix,
                 health=health,
                 cause=cause,
                 ends_soon=ends_soon,
+                members={flag: ends for flag, ends in members.items() if flag not in off},
             )
             for matrix in standing.matrices(environment, now)
             for off in ([{}, shut] if shut else [{}])
@@ -302,13 +317,24 @@ def _write(
     by: Actor,
     now: datetime,
     environment: EnvironmentName,
+    mark: Mark,
     pending: Sequence[SetFlag],
     before: Mapping[FlagName, State],
     reason: str,
     facts: dict[str, Json],
 ) -> Applied:
-    changes = tuple(_swap(by, now, environment, item, before[item.flag]) for item in pending)
-    version = store.bump(environment)
+    write = around.put if mark.is_drifted else store.swap
+    changes = tuple(
+        Change(
+            flag=item.flag,
+            before=before[item.flag],
+            after=write(
+                environment=environment, flag=item.flag, wanted=item.state, by=by.id, now=now
+            ),
+        )
+        for item in pending
+    )
+    version = store.bump(environment, beyond=around.version(environment, mark))
     one = len(changes) == 1
     entry = ledger.record(
         by=by,
@@ -323,34 +349,10 @@ def _write(
         facts=facts | {"flags_version": version},
     )
     store.seal(environment, [change.flag for change in changes], entry_seq=entry.seq)
+    store.explain(environment, mark)
     transaction.on_commit(snapshot.refresh, robust=True)
     stream.announce("flags", environment)
     return Applied(entry_seq=entry.seq, version=version, changes=changes)
-
-
-def _swap(
-    by: Actor, now: datetime, environment: EnvironmentName, item: SetFlag, before: State
-) -> Change:
-    after = store.swap(
-        environment=environment,
-        flag=item.flag,
-        base_version=item.base_version,
-        on=item.on,
-        percentage=item.percentage,
-        by=by.id,
-        now=now,
-    )
-    return Change(flag=item.flag, before=before, after=after)
-
-
-def as_json(state: State) -> dict[str, Json]:
-    """Return a flag's state as it is booked."""
-    return {
-        "on": state.on,
-        "percentage": state.percentage,
-        "groups": list(state.groups),
-        "version": state.version,
-    }
 
 
 def _facts(judgement: Judgement, cause: Cause | None, confirmed: Confirmed) -> dict[str, Json]:

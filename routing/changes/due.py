@@ -15,7 +15,7 @@ from django.db import transaction
 from routing import stream
 from routing.access import standing as people
 from routing.audit import ledger
-from routing.changes import change
+from routing.changes import around, change, glass
 from routing.changes.schedule import OBJECT, as_json
 from routing.core import plans, rights
 from routing.core.chain import Json
@@ -35,11 +35,19 @@ from routing.core.values import (
     Role,
 )
 from routing.flags import store as flags
+from routing.health import snapshot as judged
 from routing.schedule import queries, store
 from routing.schedule.queries import PlanRow
 
 SYSTEM = system_actor("schedule")
 HealthOf = Callable[[EnvironmentName], Mapping[Path, Health]]
+
+
+def keep(environments: Collection[EnvironmentName], now: datetime) -> None:
+    """Do what is due now, as the health in this process's memory has it; book what is over."""
+    now_us = int(now.timestamp() * 1_000_000)
+    run(environments, now, lambda environment: judged.of(environment, now_us))
+    glass.expire(now)
 
 
 def run(environments: Collection[EnvironmentName], now: datetime, health: HealthOf) -> int:
@@ -75,7 +83,7 @@ def _end(row: PlanRow, now: datetime, health: HealthOf) -> tuple[PlanState, str,
             "Nothing was changed."
         )
         return _fail(row, PlanState.MISSED, because, now)
-    sets = row.sets if row.kind is PlanKind.CHANGE else _as_left(row)
+    sets = row.sets if row.kind is PlanKind.CHANGE else _as_left(row, now)
     if not sets:
         return _drop(row, now)
     try:
@@ -90,9 +98,9 @@ def _end(row: PlanRow, now: datetime, health: HealthOf) -> tuple[PlanState, str,
     return PlanState.DONE, _left_out(row, sets), applied.entry_seq
 
 
-def _as_left(row: PlanRow) -> tuple[SetFlag, ...]:
+def _as_left(row: PlanRow, now: datetime) -> tuple[SetFlag, ...]:
     """Return those flags of an end that still are as its change left them, kept so."""
-    flags.lock(row.environment)
+    around.begin(row.environment, now=now)
     states = flags.read(row.environment)
     return tuple(
         one

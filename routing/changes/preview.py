@@ -42,14 +42,14 @@ def of_flags(
     clock: Callable[[], float] = time.monotonic,
 ) -> Preview:
     """Return what `sets` would have done to the last `n` (1 to 5000) decisions, as far as can be
-    told in `within_s` seconds; a flag on for a share is taken as on for everyone.
+    told in `within_s` seconds; a flag on for some is taken as on for everyone.
     """
     looking = _Looking(
         versions=(flags.versions().get(environment, 0), matrices.read(environment).version),
         until=clock() + within_s,
         clock=clock,
     )
-    proposal = Proposal(flags={one.flag: one.on and one.percentage > 0 for one in sets})
+    proposal = Proposal(flags={one.flag: one.state.share > 0 for one in sets})
     found = core.replay(looking.through(replay.stored(environment, n)), proposal)
     return Preview(effect=found, in_time=looking.in_time, older=looking.older)
 

@@ -80,7 +80,7 @@ def apply(
         reasons.check_place(typed_environment, environment)
         _check(when, now)
         with transaction.atomic(durable=True):
-            judgement = change.judge(
+            judgement = change.judge_sets(
                 now=now,
                 environment=environment,
                 sets=sets,

@@ -132,6 +132,7 @@ def _back(row: EntryRow) -> tuple[SetFlag, ...]:
             flag=FlagName(name),
             on=was["on"],
             percentage=was["percentage"],
+            groups=tuple(was.get("groups", ())),
             base_version=after[name]["version"],
         )
         for name, was in before.items()

@@ -176,7 +176,13 @@ def planned(booked: Booked) -> Result:
         "kind": str(row.kind),
         "state": str(row.state),
         "sets": [
-            {"flag": str(one.flag), "on": one.on, "percentage": one.percentage} for one in row.sets
+            {
+                "flag": str(one.flag),
+                "on": one.on,
+                "percentage": one.percentage,
+                "groups": list(one.groups),
+            }
+            for one in row.sets
         ],
         "due_at": row.due_at.isoformat(),
         "at": wall.words(row.due_at, row.zone),
@@ -203,6 +209,7 @@ def _results(
             "flag": str(made.flag),
             "on": made.after.on,
             "percentage": made.after.percentage,
+            "groups": list(made.after.groups),
             "was_on": made.before.on,
             "was_percentage": made.before.percentage,
             "version": made.after.version,

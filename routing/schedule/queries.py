@@ -114,6 +114,7 @@ def row(kept: PlannedChange) -> PlanRow:
                 flag=FlagName(one["flag"]),
                 on=one["on"],
                 percentage=one["percentage"],
+                groups=tuple(one["groups"]),
                 base_version=one["base_version"],
             )
             for one in kept.sets

@@ -50,12 +50,13 @@ def put(
     return row(made)
 
 
-def as_json(one: SetFlag) -> dict[str, str | bool | int]:
+def as_json(one: SetFlag) -> dict[str, str | bool | int | list[str]]:
     """Return one flag's part of a plan as it is kept and booked."""
     return {
         "flag": str(one.flag),
         "on": one.on,
         "percentage": one.percentage,
+        "groups": list(one.groups),
         "base_version": one.base_version,
     }
 

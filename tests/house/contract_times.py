@@ -11,7 +11,7 @@ PLANNED = {
     "environment": "where",
     "kind": "change, or end: of one that holds for a while",
     "state": "waiting, done, cancelled, refused, drifted, missed or dropped",
-    "sets": "flag, on and percentage of each",
+    "sets": "flag, on, percentage and groups of each",
     "due_at": "UTC",
     "at": "the time in the zone in which it was asked for",
     "lasts_s": "after how many seconds it goes back, or null",

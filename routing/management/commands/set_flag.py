@@ -41,9 +41,17 @@ class Command(base.OperatorCommand):
         parser.add_argument(
             "--percentage",
             type=int,
-            default=100,
             metavar="0-100",
-            help="with --on: for this share of subjects",
+            help="with --on: for this share of subjects; 100, or 0 where groups are named",
+        )
+        parser.add_argument(
+            "--group",
+            dest="groups",
+            action="append",
+            default=[],
+            metavar="KIND:NAME",
+            help="with --on: for these callers too, by their token: tenant:NAME, token:NAME or "
+            "role:NAME; may be given more than once",
         )
         parser.add_argument(
             "--base-version",
@@ -77,6 +85,8 @@ class Command(base.OperatorCommand):
             _word(result["was_on"], result["was_percentage"]),
             _word(result["on"], result["percentage"]),
         )
+        if result["groups"]:
+            is_now = f"{is_now} and {', '.join(result['groups'])}"
         until = f", until {result['ends_at']}" if result["ends_at"] else ""
         return (
             f"{result['flag']} in {result['environment']}: {was} -> {is_now}{until} "
@@ -102,7 +112,10 @@ def _wishes(options: Mapping[str, Any]) -> list[SetFlag]:
         environment,
         options["base_version"],
     )
-    return [replace(one, percentage=options["percentage"])]
+    groups, percentage = tuple(options["groups"]), options["percentage"]
+    if percentage is None:
+        percentage = 0 if groups else 100
+    return [replace(one, percentage=percentage, groups=groups)]
 
 
 def _word(on: bool, percentage: int) -> str:

@@ -152,7 +152,7 @@ def test_a_clock_that_jumps_keeps_nothing_open_longer_than_its_wait(first: int, 
 
 @given(st.integers(0, 10**15), st.integers(0, 10**15))
 def test_a_clock_that_jumps_gives_every_lost_slot_back(first: int, then: int) -> None:
-    at, _ = trials(circuit.probe_ok(tripped(first), first), first, 3)
+    at, _ = trials(circuit.probe_ok(tripped(first), first, first), first, 3)
     at, _ = circuit.admit(at, RULES, then)
     later = then + RULES.lease_us
     assert circuit.admit(at, RULES, later)[1] is not None
@@ -271,27 +271,6 @@ def test_a_late_result_of_an_older_generation_is_ignored() -> None:
     at, now = half_open()
     at = call(at, Result.SUCCESS, now, times=3)
     assert settle(at, late, Result.FAILURE, now) == at
-
-
-# Probes
-
-
-def test_a_good_probe_opens_early_for_trials_but_never_closes() -> None:
-    at = circuit.probe_ok(tripped(), SECOND)
-    assert circuit.state(at, SECOND) is Breaker.HALF_OPEN
-    for _ in range(10):
-        at = circuit.probe_ok(at, SECOND)
-    assert circuit.state(at, SECOND) is Breaker.HALF_OPEN
-
-
-def test_a_good_probe_leaves_the_next_wait_as_long_as_it_was() -> None:
-    at = circuit.probe_ok(tripped(), SECOND)
-    assert circuit.wait_us(call(at, Result.FAILURE, SECOND), SECOND) == 10 * SECOND
-
-
-def test_a_good_probe_does_not_touch_a_forced_circuit() -> None:
-    at = circuit.force(tripped(), Breaker.FORCED_OPEN, 60 * SECOND, 0)
-    assert circuit.probe_ok(at, SECOND) == at
 
 
 # Forcing
