@@ -48,6 +48,8 @@ _OBJECTS = (
     "rollback",
     "upstream",
     "support",
+    "schedule",
+    "glass",
 )
 # Left out: what only looks, the steps of a run and its close. What a step writes is booked beside
 # it, as the change that it is.
@@ -58,6 +60,7 @@ _NO_NEWS = frozenset(
         Action.DEPLOYMENT_STEP,
         Action.DEPLOYMENT_CLOSED,
         Action.ROLLBACK_STEP,
+        Action.SCHEDULE_SEE,
     }
 )
 # How a run ended is news when it ended badly too, and by itself it changed nothing.
@@ -67,6 +70,7 @@ _ENDS = frozenset(
         Action.DEPLOYMENT_CANCEL,
         Action.ROLLBACK_REFUSED,
         Action.ROLLBACK_END,
+        Action.SCHEDULE_FAIL,
     }
 )
 # Nor did these; a plan that is confirmed may yet be refused.
@@ -75,6 +79,13 @@ _NO_CAUSE = _ENDS | {
     Action.DEPLOYMENT_IMPORT,
     Action.HISTORY_LAY,
     Action.ROLLBACK_PLAN,
+    Action.SCHEDULE_SET,
+    Action.SCHEDULE_CANCEL,
+    Action.SCHEDULE_DROP,
+    Action.SCHEDULE_SEE,
+    Action.GLASS_BREAK,
+    Action.GLASS_END,
+    Action.GLASS_REVIEW,
 }
 _DONE = tuple(
     action for action in Action if action.split(".")[0] in _OBJECTS and action not in _NO_NEWS

@@ -29,6 +29,7 @@ from routing.access import queries as access
 from routing.core.values import EnvironmentName
 from routing.deployments import desired
 from routing.flags import queries as flags
+from routing.schedule import queries as schedule
 
 AGES = re.compile(r"(data-ago>)[^<]*")
 
@@ -64,6 +65,7 @@ def flags_grid(
         names=access.names(booked),
         now=now,
         desired=desired.of(environment),
+        planned=schedule.waiting(environment),
     )
 
 
@@ -82,7 +84,9 @@ PARTIALS: Mapping[str, Partial] = {
         hears=frozenset({"flags", "processes"}),
     ),
     "flags_grid": Partial(
-        template="dashboard/_flags_grid.html", facts=_flags_grid, hears=frozenset({"flags"})
+        template="dashboard/_flags_grid.html",
+        facts=_flags_grid,
+        hears=frozenset({"flags", "schedule"}),
     ),
     "state_header": Partial(
         template="dashboard/_state_header.html",
@@ -108,13 +112,13 @@ PARTIALS: Mapping[str, Partial] = {
     "change_feed": Partial(
         template="dashboard/_change_feed.html",
         facts=lambda look: {"feed": told.change_feed(look)},
-        hears=_IN_FORCE | {"upstreams", "support", "kill", "standby"},
+        hears=_IN_FORCE | {"upstreams", "support", "kill", "standby", "schedule", "glass"},
         varies=True,
     ),
     "open_items": Partial(
         template="dashboard/_open_items.html",
         facts=lambda look: {"open_items": told.open_items(look), "environment": look.environment},
-        hears=_IN_FORCE | {"standing", "processes", "cost"},
+        hears=_IN_FORCE | {"standing", "processes", "cost", "schedule", "glass"},
     ),
     "cost_board": Partial(
         template="dashboard/_cost_board.html",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from dashboard import cards
-from dashboard.cards import breakers, lanes, overview
+from dashboard.cards import breakers, lanes, overview, plans
 from dashboard.look import Look, Reader
 from routing import wiring
 from routing.access import queries as access
@@ -19,8 +19,11 @@ from routing.core.situation import Asked, Facts, began_after, sentence
 from routing.core.values import Breaker, EnvironmentName, Health, Operation, Outcome, Path
 from routing.decisions.queries import Recent
 from routing.deployments import rollback
+from routing.glass import queries as glass
+from routing.schedule import queries as schedule
 
 FEW_S = 5
+_NO_MARK = ("schedule.", "glass.")  # they change nothing for a request
 FOLLOW_WITHIN_S = 2.5  # a process without Redis has seen a change by then
 
 
@@ -60,7 +63,7 @@ def _measured(look: Look, path: Path) -> lanes.Measured:
         marks=[
             (row.at, f"{row.action} {row.object_id}")
             for row in look.changes
-            if row.outcome == Outcome.DONE
+            if row.outcome == Outcome.DONE and not row.action.startswith(_NO_MARK)
         ],
         now=look.now,
     )
@@ -239,6 +242,12 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
     )
     found = (*cards.budget_items(look.budgets, look.policy.currency, place), *found)
     found = (*cards.standing_items(place, wiring.standing(), look.now), *found)
+    found = (
+        *plans.plan_items(
+            schedule.alarms(place), schedule.waiting(place), glass.unreviewed(place), look.now
+        ),
+        *found,
+    )
     engine = wiring.engine()
     if engine is None:
         return found

@@ -14,11 +14,14 @@ from dashboard.views import (
     deployments,
     drafts,
     drift,
+    glass,
     operations,
     overview,
     pages,
     rollback,
     routes,
+    schedule,
+    sets,
     support,
 )
 from routing.core.flags import FlagName
@@ -86,6 +89,29 @@ urlpatterns: list[URLPattern] = [
     path("e/<environment:environment>/", overview.page, name="overview"),
     path("e/<environment:environment>/flags/", pages.flags, name="flags"),
     path("e/<environment:environment>/flags/<flag:name>/set/", actions.set_flag, name="flag-set"),
+    path("e/<environment:environment>/flags/set/", sets.page, name="flags-set"),
+    path(
+        "e/<environment:environment>/flags/undo/<int:seq>/", actions.undo_flags, name="flags-undo"
+    ),
+    path("e/<environment:environment>/schedule/", schedule.page, name="schedule"),
+    path(
+        "e/<environment:environment>/schedule/<int:number>/cancel/",
+        schedule.cancel,
+        name="schedule-cancel",
+    ),
+    path(
+        "e/<environment:environment>/schedule/<int:number>/see/",
+        schedule.see,
+        name="schedule-see",
+    ),
+    path("e/<environment:environment>/break-glass/", glass.page, name="glass"),
+    path("e/<environment:environment>/break-glass/begin/", glass.begin, name="glass-begin"),
+    path("e/<environment:environment>/break-glass/<int:number>/end/", glass.end, name="glass-end"),
+    path(
+        "e/<environment:environment>/break-glass/<int:number>/review/",
+        glass.review,
+        name="glass-review",
+    ),
     path("e/<environment:environment>/flags/drift/", drift.settle, name="flag-drift"),
     path("e/<environment:environment>/routing/", routes.page, name="routing"),
     path("e/<environment:environment>/routing/explain/", routes.explain, name="routing-explain"),

@@ -21,6 +21,7 @@ from routing.breakers.board import Board, Key
 from routing.budgeting import Budgets
 from routing.cache.shared import Shared
 from routing.cache.store import ResponseCache
+from routing.changes import due
 from routing.changes.tool_watch import ToolWatch
 from routing.compliance import policy
 from routing.compliance import queries as policies
@@ -233,6 +234,7 @@ class Engine:
             ("monitor", self._watch),
             ("breakers", self._share),
             ("operations", self._operate),
+            ("schedule", lambda: loops.every(1.0, "schedule", self._keep_time)),
             (
                 "bookings",
                 lambda: loops.every(self.settings.signin_flush_s, "bookings", self._book),
@@ -266,6 +268,9 @@ class Engine:
         signin.flush_failures(now=self.clock())
         ledger.flush_denials(now=self.clock())
         support.reconcile(self.clock())  # no commit tells that the end of a session has come
+
+    def _keep_time(self) -> None:
+        due.keep(self.settings.environments, self.clock())
 
     async def _keep_row(self) -> None:
         facts = heartbeat.Facts(

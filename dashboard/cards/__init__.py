@@ -12,12 +12,10 @@ from dashboard.cards.flags import (
     FlagCard,
     FlagCell,
     FlagsGrid,
-    Review,
     flag_card,
     flags_grid,
     flags_summary,
     last_changed,
-    review,
 )
 from dashboard.cards.lanes import Lane, direct_bedrock_lane, mcp_lane
 from dashboard.cards.overview import (
@@ -31,6 +29,7 @@ from dashboard.cards.overview import (
     state_header,
 )
 from dashboard.cards.propagation import Spread, propagation
+from dashboard.cards.reviews import Asked, Review, SetReview, Turn, asked, review
 from dashboard.cards.rollback import (
     RollbackRun,
     TargetCard,
@@ -44,6 +43,7 @@ __all__ = [
     "DEEDS",
     "LONGEST_VALUE",
     "Alarms",
+    "Asked",
     "AuditLine",
     "BreakerBoard",
     "ChangeFeed",
@@ -58,12 +58,15 @@ __all__ = [
     "RequestTable",
     "Review",
     "RollbackRun",
+    "SetReview",
     "Spread",
     "StateHeader",
     "TargetCard",
+    "Turn",
     "absolute",
     "ago",
     "alarms",
+    "asked",
     "audit_line",
     "breaker_board",
     "budget_items",

@@ -22,6 +22,8 @@ from routing.core import rights
 from routing.core.errors import NotFound, NotSignedIn, Refused
 from routing.core.rights import Actor, Right
 from routing.core.values import EnvironmentName, Role
+from routing.glass import queries as glass
+from routing.glass.queries import GlassRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class Visit:
     environment: EnvironmentName
     section: str
     now: datetime
+    glass: GlassRow | None = None  # the break-glass that holds here, for the banner
 
     @property
     def role(self) -> Role | None:
@@ -126,7 +129,13 @@ def _enter(
         return to_sign_in(request)
     if actor.role(environment) is None:
         raise Http404
-    visit = Visit(actor=actor, environment=environment, section=section, now=now)
+    visit = Visit(
+        actor=actor,
+        environment=environment,
+        section=section,
+        now=now,
+        glass=glass.active(environment, now),
+    )
     try:
         return show(visit)
     except NotFound as error:

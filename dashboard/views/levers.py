@@ -9,20 +9,21 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from dashboard import cards, partials
+from dashboard import cards, forms, partials
 from dashboard.cards import DriftCard, FlagCard, Review
 from dashboard.look import Look
-from dashboard.views import gate
+from dashboard.views import gate, making
 from dashboard.views.gate import Visit
-from routing import wiring
 from routing.access import queries as access
-from routing.changes import change, consent, drift
+from routing.changes import drift, undo
 from routing.core import rights
 from routing.core.errors import NeedsConfirm, NotFound, Refused, Stale
-from routing.core.flags import FlagName
-from routing.core.guards import Cause
+from routing.core.flags import FlagName, SetFlag
 from routing.core.rights import Right
 from routing.core.values import EnvironmentName
+
+# What every form of a change offers for its time.
+HOW: Mapping[str, Any] = {"which_ones": forms.WHICH}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,8 @@ def context(
         "notices": notices,
         "drift": _drift(visit) if grid.is_drifted else None,
         "may_settle": visit.may(Right.SETTLE),
+        "undoable": undo.latest(visit.actor, visit.environment, visit.now),
+        **HOW,
     }
 
 
@@ -62,25 +65,18 @@ def _drift(visit: Visit) -> DriftCard | None:
     return cards.drift_card(found, access.names(booked)) if found.is_open else None
 
 
-def review(visit: Visit, name: FlagName, to: str, cause: str) -> Review:
-    """Return what switching `name` to `to` would do, judged now and on the state of now."""
-    card = _card(visit, name)
+def review(visit: Visit, name: FlagName, said: Mapping[str, Any]) -> Review:
+    """Return what switching `name` as `said` would do, judged now and on the state of now.
+
+    `said` holds `to`, and may hold `cause` and `ends_after`.
+    """
+    card, to, cause = _card(visit, name), said["to"], said.get("cause", "")
     if card.here.word == to:
         rights.check(visit.actor, Right.CHANGE, visit.environment)
-        return cards.review(card, to=to)
-    judgement = change.preview(
-        by=visit.actor,
-        now=visit.now,
-        environment=visit.environment,
-        sets=[change.SetFlag(flag=name, on=to == "on", base_version=card.here.version)],
-        cause=Cause(cause) if cause else None,
-        health=wiring.path_health(visit.environment),
-    )
-    try:
-        consent.check(judgement, by=visit.actor, environment=visit.environment, confirmed=True)
-    except Refused as error:
-        return cards.review(card, to=to, cause=cause, judgement=judgement, refused=error.message)
-    return cards.review(card, to=to, cause=cause, judgement=judgement)
+        return cards.review(card, to=to, asked=cards.asked(visit.environment, None))
+    wish = SetFlag(flag=name, on=to == "on", base_version=card.here.version)
+    asked = making.ask(visit, [wish], cause=cause, ends_after=said.get("ends_after", ""))
+    return cards.review(card, to=to, cause=cause, asked=asked)
 
 
 def _card(visit: Visit, name: FlagName) -> FlagCard:
@@ -101,7 +97,7 @@ def review_page(
     status: int = 200,
 ) -> HttpResponse:
     """Return the review as a page of its own; `said` is what was already typed."""
-    told = {"visit": visit, "review": shown, "said": said or {}, "notices": notices}
+    told = {"visit": visit, "review": shown, "said": said or {}, "notices": notices, **HOW}
     return render(request, "dashboard/review.html", told, status=status)
 
 
@@ -109,7 +105,7 @@ def refusal(
     request: HttpRequest, visit: Visit, name: FlagName, said: Mapping[str, Any], error: Refused
 ) -> HttpResponse:
     """Tell why nothing was changed, beside the fresh state and what to do next."""
-    shown = review(visit, name, said["to"], said["cause"])
+    shown = review(visit, name, said)
     notices = [_notice(visit, shown, error)]
     if not gate.is_htmx(request):
         return review_page(request, visit, shown, said=said, notices=notices, status=error.status)

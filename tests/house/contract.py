@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.house.contract_routing import ROUTING
+from tests.house.contract_times import EFFECT, TIMES
 from tests.house.printed import (
     DEV,
     FLAG_SET,
@@ -230,8 +231,18 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
     ),
     "set_flag": (
         Printed(
-            when="one object",
+            when="one object for each flag that was changed; with --at as `schedule list`",
             ask=(*DEV, *_SUPPORT_FLAG, "--on"),
+            keys={**FLAG_SET, **FLAG_SPREAD},
+        ),
+        Printed(
+            when="--preview: one object",
+            ask=(*STG, "--set", "ai.caching.enabled=off", "--preview"),
+            keys=EFFECT,
+        ),
+        Printed(
+            when="--ends-after: the same as without",
+            ask=(*STG, "--set", "ai.caching.enabled=off", "--ends-after", "60", *WHY),
             keys={**FLAG_SET, **FLAG_SPREAD},
         ),
         Printed(
@@ -256,6 +267,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
         ),
     ),
     **ROUTING,
+    **TIMES,
     "support": (
         Printed(
             when="status, activate, deactivate: one object",

@@ -44,6 +44,7 @@ FLAG_SET = {
     "was_percentage": "the share before",
     "version": "the flag's version",
     "flags_version": "the version of all flags of the environment",
+    "ends_at": "when it goes back by itself, or null",
     "entry": "the number of the audit entry",
 }
 FLAG_SPREAD = {"propagation": "who runs it; see `flags propagation`"}
