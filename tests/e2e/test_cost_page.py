@@ -56,6 +56,7 @@ def fill(page: Page, form: str, **words: str) -> None:
         page.locator(f"#{form}-{name}").fill(word)
 
 
+@pytest.mark.timeout(240)  # two sign-ins and four commands, each a process of its own
 def test_a_price_and_a_limit_are_set_and_obeyed_while_another_window_watches(
     signed_in: SignedIn, server: Server, door: httpx2.Client, complaints: Complaints
 ) -> None:
