@@ -74,6 +74,41 @@ class ForceBreaker(ReleaseBreaker):
     confirmed = forms.BooleanField(required=False)
 
 
+PERIODS = (("day", "a day (UTC)"), ("month", "a month (UTC)"))
+UNITS = (("money", "money"), ("tokens", "tokens"))
+DEEDS = (("set", "set"), ("remove", "remove"))
+
+
+class SetCost(forms.Form):
+    """What a price and a limit have in common; `base` is the version that the person looked at."""
+
+    do = forms.ChoiceField(choices=DEEDS)
+    base = forms.IntegerField(min_value=0, max_value=BIGGEST)
+    currency = forms.CharField(required=False, max_length=10)
+    reason = forms.CharField(required=False, strip=False)
+    typed_environment = forms.CharField(required=False, max_length=32)
+    confirmed = forms.BooleanField(required=False)
+
+
+class SetPrice(SetCost):
+    """What a million tokens of a model cost; amounts are text, for they are exact."""
+
+    model = forms.CharField(required=False, max_length=400)
+    input = forms.CharField(required=False, max_length=40)
+    output = forms.CharField(required=False, max_length=40)
+
+
+class SetLimit(SetCost):
+    """What a tenant, or all of them, may spend in a period."""
+
+    period = forms.ChoiceField(choices=PERIODS)
+    unit = forms.ChoiceField(choices=UNITS)
+    most = forms.CharField(required=False, max_length=40)
+    tenant = forms.CharField(required=False, max_length=100)
+    hard_stop = forms.BooleanField(required=False)
+    stops_emergencies = forms.BooleanField(required=False)
+
+
 class When(forms.DateTimeInput):
     """A browser's own date and time field; what it sends carries no zone and is UTC here."""
 

@@ -114,7 +114,12 @@ PARTIALS: Mapping[str, Partial] = {
     "open_items": Partial(
         template="dashboard/_open_items.html",
         facts=lambda look: {"open_items": told.open_items(look), "environment": look.environment},
-        hears=_IN_FORCE | {"standing", "processes"},
+        hears=_IN_FORCE | {"standing", "processes", "cost"},
+    ),
+    "cost_board": Partial(
+        template="dashboard/_cost_board.html",
+        facts=lambda look: {"cost": told.cost_board(look)},
+        hears=frozenset({"cost", "decisions"}),
     ),
     "matrix_table": Partial(
         template="dashboard/_matrix_table.html",

@@ -237,11 +237,23 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
         wanted_by="the release" if wanted.release else "declaration",
         drifted=place in look.grid.drifted and place is not EnvironmentName.DEVELOPMENT,
     )
+    found = (*cards.budget_items(look.budgets, look.policy.currency, place), *found)
     found = (*cards.standing_items(place, wiring.standing(), look.now), *found)
     engine = wiring.engine()
     if engine is None:
         return found
     return (*cards.decision_items(engine.shipping.backlog(), look.now), *found)
+
+
+def cost_board(look: Look) -> cards.CostBoard:
+    """Return what requests cost, and how the limits stand."""
+    return cards.cost_board(
+        look.spent,
+        look.budgets,
+        look.policy,
+        environment=look.environment,
+        now=look.now,
+    )
 
 
 def matrix_table(look: Look) -> cards.MatrixTable:

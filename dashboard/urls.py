@@ -10,6 +10,7 @@ from dashboard import consumers
 from dashboard.views import (
     actions,
     breakers,
+    cost,
     deployments,
     drafts,
     drift,
@@ -118,6 +119,9 @@ urlpatterns: list[URLPattern] = [
         breakers.release,
         name="breaker-release",
     ),
+    path("e/<environment:environment>/cost/", cost.page, name="cost"),
+    path("e/<environment:environment>/cost/price/", cost.price, name="cost-price"),
+    path("e/<environment:environment>/cost/limit/", cost.limit, name="cost-limit"),
     path("e/<environment:environment>/deployments/", deployments.page, name="deployments"),
     path(
         "e/<environment:environment>/deployments/import/",

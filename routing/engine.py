@@ -18,6 +18,7 @@ from routing.admission import Admission
 from routing.audit import ledger
 from routing.breakers import sharing
 from routing.breakers.board import Board, Key
+from routing.budgeting import Budgets
 from routing.cache.shared import Shared
 from routing.cache.store import ResponseCache
 from routing.changes.tool_watch import ToolWatch
@@ -31,6 +32,8 @@ from routing.core.decision import State
 from routing.core.flags import Subject
 from routing.core.settings import Settings
 from routing.core.values import Breaker, EnvironmentName, Path
+from routing.cost import snapshot as costs
+from routing.cost.meter import Meter
 from routing.decisions.log import DecisionLog
 from routing.deployments.engine import Tools
 from routing.flags import snapshot as flags
@@ -103,9 +106,14 @@ class Engine:
             standby=Standby(home, settings.environments, self.board),
         )
         self.keeper = Keeper(home) if settings.embedded else None
+        self.meter = Meter(lambda environment: costs.current().of(environment))
         self.log = DecisionLog(home / "segments", process=self.name, boot=self.boot)
         self.shipping = Shipping(
-            home / "segments", log=self.log, clock=clock, pause_s=settings.ship_s
+            home / "segments",
+            log=self.log,
+            clock=clock,
+            pause_s=settings.ship_s,
+            budgets=Budgets(self.meter, settings.environments),
         )
         self.watch = Watch(
             environments=settings.environments,
@@ -132,6 +140,7 @@ class Engine:
             policy=policies.Live(),
             cache=self.cache,
             admission=self.admission,
+            meter=self.meter,
             listeners=(self.monitor.take, self._count),
         )
 
@@ -198,6 +207,9 @@ class Engine:
             await self.keeper.start_all()
         await importing
         await self.reading.open(database=database)
+        if not self.reading.standing().stale:
+            async with loops.hand("budgets") as hand:
+                await hand.try_to(self.shipping.budgets.look, 0, self.clock())
         await asyncio.to_thread(self.log.open, self.clock())
 
     async def close(self) -> None:

@@ -17,6 +17,7 @@ from routing.admission import Admission, Place
 from routing.attempts import Ask, Attempts, Run
 from routing.breakers.board import Board
 from routing.cache.store import ResponseCache
+from routing.charging import Till
 from routing.compliance import gate
 from routing.compliance.policy import Broken
 from routing.core import telling
@@ -36,6 +37,7 @@ from routing.core.flags import Subject
 from routing.core.rollout import split_bucket
 from routing.core.telling import Told
 from routing.core.values import EnvironmentName, Failure, Operation, Path, Reason, StreamEnd
+from routing.cost.meter import Meter
 from routing.decisions import record
 from routing.decisions.log import DecisionLog
 from routing.doorstep import Doorstep, new_id
@@ -99,6 +101,7 @@ class IntelligentRouter:
         policy: gate.InForce,
         cache: ResponseCache | None = None,
         admission: Admission | None = None,
+        meter: Meter | None = None,
         listeners: Sequence[Callable[[Routed, datetime], None]] = (),
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
@@ -107,6 +110,7 @@ class IntelligentRouter:
         self._clock = clock
         self._policy = policy
         self._admission = admission or Admission()
+        self._till = Till(meter or Meter())
         self._listeners = tuple(listeners)
         self._limits = limits
         self._attempts = Attempts(client=client, board=board)
@@ -190,6 +194,8 @@ class IntelligentRouter:
         """Have the attempts made when it is the run's turn; what has no path waits for none."""
         if not run.decision.eligible and not run.decision.last_resort:
             return
+        if self._till.refuses(run, self._clock()):
+            return
         emergency = run.ask.operation is Operation.EMERGENCY
         line = rank(run.request.priority, emergency=emergency)
         async with self._admission.place(line, left_s=run.left_s()) as place:
@@ -199,6 +205,8 @@ class IntelligentRouter:
                 return
             if place.waited_us:
                 self._renew(run)
+                if self._till.refuses(run, self._clock()):
+                    return
             await self._attempts.carry_out(run)
 
     def _renew(self, run: Run) -> None:
@@ -242,7 +250,7 @@ class IntelligentRouter:
             await asyncio.shield(self._book(run, status=status))
 
     async def _book(self, run: Run, *, status: int | None = None) -> Routed:
-        routed = self._routed(run, status)
+        routed, charge = self._routed(run, status), self._till.charge(run)
         end = record.End(
             status=routed.status,
             duration_us=routed.duration_us,
@@ -251,9 +259,11 @@ class IntelligentRouter:
             stop_reason=run.answer.stop_reason if run.answer else "",
             streamed=routed.streamed,
             waited_us=run.waited_us,
+            charge=charge,
         )
         body = record.body(self._promise(run, routed.conclusion), end)
         routed = replace(routed, seq=await self._write(run, body, out=run.begun))
+        self._till.take(run, charge, routed.seq, self._clock())
         return self._told(routed)
 
     def _told(self, routed: Routed) -> Routed:
@@ -307,6 +317,7 @@ class IntelligentRouter:
             resorted=run.resorted,
             shed=run.shed,
             repeated=bool(run.repeats),
+            stopped=run.stopped is not None,
         )
         told = telling.ANSWERED if run.answer is not None else self._tell(run, conclusion.reason)
         return Routed(
@@ -337,6 +348,7 @@ class IntelligentRouter:
             wait_s=self._attempts.wait_s(run),
             begun=run.begun,
             crowded_s=run.crowded_s,
+            stopped=run.stopped,
         )
 
 

@@ -28,6 +28,7 @@ from routing.core.propagation import Propagation, Runner
 from routing.core.rights import Actor
 from routing.core.standing import Standing
 from routing.core.values import EnvironmentName, Health, Operation, Path, Priority, Role
+from routing.cost import snapshot as costs
 from routing.decisions.record import Caller
 from routing.deployments import first, history
 from routing.engine import Engine
@@ -126,6 +127,7 @@ def refresh() -> None:
     tokens.load()
     matrices.refresh()
     compliance.refresh()
+    costs.refresh()
 
 
 def versions() -> dict[str, int]:
@@ -137,6 +139,7 @@ def versions() -> dict[str, int]:
     if _engine is not None:
         seen |= {f"breakers:{e}": moves for e, moves in _engine.sharing.versions().items()}
     seen |= {f"compliance:{e}": compliance.current().of(e).version for e in served}
+    seen |= {f"cost:{e}": costs.current().of(e).version for e in served}
     return seen | {"tokens": tokens.current().version}
 
 

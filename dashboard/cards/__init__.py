@@ -6,6 +6,7 @@ from dashboard.cards.alarms import Alarms, alarms, standing_items
 from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
 from dashboard.cards.backlog import decision_items
 from dashboard.cards.breakers import BreakerBoard, breaker_board
+from dashboard.cards.cost import CostBoard, budget_items, cost_board
 from dashboard.cards.drift import DriftCard, drift_card
 from dashboard.cards.flags import (
     FlagCard,
@@ -46,6 +47,7 @@ __all__ = [
     "AuditLine",
     "BreakerBoard",
     "ChangeFeed",
+    "CostBoard",
     "DriftCard",
     "FlagCard",
     "FlagCell",
@@ -64,7 +66,9 @@ __all__ = [
     "alarms",
     "audit_line",
     "breaker_board",
+    "budget_items",
     "change_feed",
+    "cost_board",
     "decision_items",
     "diff",
     "direct_bedrock_lane",

@@ -66,6 +66,8 @@ DEEDS: Mapping[str, tuple[str, str]] = {
         "changed the compliance policy of",
         "tried to change the compliance policy of",
     ),
+    Action.COST_CHANGE: ("changed prices or limits of", "tried to change prices or limits of"),
+    Action.BUDGET_ALERT: ("reached a level of the budget",) * 2,
     Action.DENIALS_SUPPRESSED: ("was refused too often to book each time",) * 2,
     Action.ROUTE_ASK: ("asked to route", "tried to route"),
     Action.REPORT_READ: ("read the report of", "tried to read the report of"),

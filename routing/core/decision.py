@@ -298,13 +298,15 @@ def conclude(
     resorted: bool = False,
     shed: bool = False,
     repeated: bool = False,
+    stopped: bool = False,
 ) -> Conclusion:
     """Return what became of `decision` after `attempts`.
 
     The effective path is that of the successful attempt, None without one. `held` names eligible
     paths that were passed over when their turn came (a breaker gave no permit, no time was
     left); `resorted` says that the answer came from the last resort; `shed` that no slot of it
-    was free; `repeated` that an answer was given again, by no path.
+    was free; `repeated` that an answer was given again, by no path; `stopped` that a budget
+    which is spent let nothing be tried.
     """
     held = held or {}
     answered = next((a.path for a in attempts if a.failure is None), None)
@@ -317,6 +319,8 @@ def conclude(
         reason = Reason.REFUSED_COMPLIANCE
     elif repeated:
         reason = Reason.CACHE_HIT
+    elif stopped:
+        reason = Reason.REFUSED_BUDGET
     elif answered is None:
         reason = Reason.SHED if shed else Reason.NO_PATH
     elif resorted:

@@ -137,6 +137,8 @@ def _cell(record: Mapping[str, Any], proposal: Proposal) -> Cell | None:
     decided = decide(request, state)
     if not agrees(record, decided):
         raise _Mismatch
+    if record.get("reason") == Reason.REFUSED_BUDGET:
+        return None  # a budget asks for no path, so it would refuse the request on any
     before = Path(record["effective"]) if record["effective"] else None
     again = decide(*proposed(request, state, proposal))
     if _tries(again) == _tries(decided):

@@ -215,6 +215,8 @@ class Action(StrEnum):
     BREAKER_FORCE = "breaker.force"
     BREAKER_RELEASE = "breaker.release"
     COMPLIANCE_CHANGE = "compliance.change"
+    COST_CHANGE = "cost.change"
+    BUDGET_ALERT = "budget.alert"
     DENIALS_SUPPRESSED = "denials.suppressed"
     ROUTE_ASK = "route.ask"
     REPORT_READ = "report.read"

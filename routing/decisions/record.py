@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from routing.core import arguments
+from routing.core import arguments, cost
 from routing.core.chain import MAX_INT, Json
+from routing.core.cost import Charge
 from routing.core.decision import Attempt, Conclusion, Decision, Request, State
 from routing.core.once import Once
 from routing.core.values import (
@@ -78,7 +79,7 @@ class Judged:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     """How the request ended: HTTP status, µs in all and in the line before execution, tokens where
-    the path told them.
+    the path told them, and what they cost; `charge` is None where nothing can have been billed.
 
     Of an answer in pieces `duration_us` is until the first, which is what its budget is about.
     """
@@ -90,6 +91,7 @@ class End:
     stop_reason: str = ""
     streamed: Streamed | None = None
     waited_us: int = 0
+    charge: Charge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +154,7 @@ def body(promise: Promise, end: End) -> dict[str, Json]:
         "duration_us": end.duration_us,
         "waited_us": end.waited_us,
         "usage": _tokens(end.usage),
+        "cost": cost.pack(end.charge),
         "stop_reason": _words(end.stop_reason),
         "streamed": _stream(end.streamed),
     }
@@ -204,6 +207,7 @@ def lost(opened: Mapping[str, Json], *, now: datetime) -> dict[str, Json]:
         "duration_us": None,
         "waited_us": None,
         "usage": None,
+        "cost": cost.pack(Charge(open=True)),
         "stop_reason": "",
         "streamed": {"end": str(StreamEnd.LOST), "pieces": None, "bytes": None, "total_us": None},
     }

@@ -32,6 +32,7 @@ from routing.core.rights import system_actor
 from routing.core.settings import Settings
 from routing.core.standing import Standing
 from routing.core.values import Action, EnvironmentName, Outcome
+from routing.cost import snapshot as costs
 from routing.flags import kill
 from routing.flags import snapshot as flags
 from routing.fleet import queries
@@ -242,6 +243,7 @@ class Reading:
         matrices.refresh_if_changed()
         self._tools.read()
         policies.refresh_if_changed()
+        costs.refresh_if_changed()
         support.reconcile(self._clock())
         self._support = {
             e: _told(support.status(e, self._clock())) for e in self._settings.environments

@@ -11,7 +11,7 @@ def install(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("routing", "0014_token_access_keys")]
+    dependencies = [("routing", "0015_cost")]
 
     operations = [
         migrations.AddField(

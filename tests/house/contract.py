@@ -224,7 +224,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
         Printed(
             when="adopt, revert refused, such as where nothing is open: one object",
             ask=("revert", *DEV, *WHY),
-            keys={**REFUSED, "field": "what is wrong with the question"},
+            keys=REFUSED,
             status=1,
         ),
     ),

@@ -181,6 +181,19 @@ def test_too_many_at_once_raise_the_rate_limits_error(client: openai.OpenAI, sta
         one.close()
 
 
+def test_a_spent_budget_raises_the_rate_limits_error_with_its_end(
+    client: openai.OpenAI, stage: Stage
+) -> None:
+    stage.spend_all()
+    for streams_it in (False, True):
+        with pytest.raises(openai.RateLimitError) as refused:
+            ask(client, stream=streams_it)
+        assert refused.value.code == "refused_budget"
+        assert refused.value.response.headers["retry-after"] == "43200"
+        assert "begins anew at 2026-11-24 00:00 UTC" in str(refused.value)
+    assert not stage.direct.calls + stage.mcp.calls
+
+
 def test_what_cannot_be_carried_is_refused_before_any_call(
     client: openai.OpenAI, stage: Stage
 ) -> None:
