@@ -56,6 +56,7 @@ class DecisionLog:
         self._accepts = False
         self._lock = threading.Lock()  # between callers, the writer and the end
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._gathered: list[_Waiting] = []  # not handed to the writer yet
         self._segment: Segment | None = None
         self._thread = threading.Thread(target=self._write, name="decision-log", daemon=True)
 
@@ -98,18 +99,27 @@ class DecisionLog:
 
         Raises Unavailable when the segment cannot be written or is closed: nothing was booked.
         """
+        # A caller that goes away takes only its future along: the record is written all the same.
+        return await self.put(body)
+
+    def put(self, body: Mapping[str, Any]) -> asyncio.Future[int]:
+        """Return what will be the number of `body` once it is synced; it fails as `record`."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[int] = loop.create_future()
-        with self._lock:  # nothing may be queued behind the end, where nobody would answer it
+        with self._lock:  # nothing may be gathered behind the end, where nobody would answer it
             if not self._accepts:
-                raise Unavailable(
+                text = (
                     "The decision log of this process is not open; ask another process, or start "
-                    "this one again.",
-                    retry_after_s=5,
+                    "this one again."
                 )
-            self._queue.put((body, done, loop))
-        # A caller that goes away takes only its future along: the record is written all the same.
-        return await done
+                done.set_exception(Unavailable(text, retry_after_s=5))
+                return done
+            # The writer is woken once for all that this turn of the loop books: one sync for more
+            # records, and the loop is about to wait, so both need not fight for the interpreter.
+            if not self._gathered or self._gathered[-1][2] is not loop:
+                loop.call_soon(self._hand_over)
+            self._gathered.append((body, done, loop))
+        return done
 
     def count_loss(self) -> None:
         """Count an answer given without a record; the next record is preceded by a gap entry."""
@@ -122,6 +132,7 @@ class DecisionLog:
             return
         with self._lock:
             self._accepts = False
+            self._put()
             self._queue.put(None)
         self._thread.join(timeout=CLOSE_WITHIN_S)
         if self._thread.is_alive():
@@ -138,6 +149,15 @@ class DecisionLog:
             )
         self._segment.close()
         self._segment = None
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            self._put()
+
+    def _put(self) -> None:
+        for waiting in self._gathered:
+            self._queue.put(waiting)
+        self._gathered = []
 
     def _write(self) -> None:
         while True:
