@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from routing.admission import Admission, Place
@@ -22,7 +22,6 @@ from routing.compliance import gate
 from routing.compliance.policy import Broken
 from routing.core import telling
 from routing.core.admission import rank
-from routing.core.chain import Json
 from routing.core.decision import (
     Attempt,
     Conclusion,
@@ -50,7 +49,7 @@ LARGE = 16_384
 GONE = 499  # the status of a request whose caller did not wait for its end
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Routed:
     """What became of an ask; `answer` is None when none was given, `status` is HTTP's.
 
@@ -108,6 +107,7 @@ class IntelligentRouter:
         self._admission = admission or Admission()
         self._listeners = tuple(listeners)
         self._limits = limits
+        self._late: set[asyncio.Task[Routed]] = set()  # of callers who went away meanwhile
         self._attempts = Attempts(client=client, board=board)
         self._recall = Recall(
             carry_out=self._in_turn, cache=cache or ResponseCache(), client=client
@@ -151,8 +151,7 @@ class IntelligentRouter:
         except Exception:
             await self._book_unanswered(run, status=500)
             raise
-        # Shielded: who goes away now must not keep the listeners from a record that is written.
-        return await asyncio.shield(self._book(run))
+        return await self._book(run)
 
     async def _begin(self, ask: Ask) -> Run:
         began = time.monotonic()
@@ -223,16 +222,21 @@ class IntelligentRouter:
             resorted=run.resorted,
             repeated=bool(run.repeats),
         )
-        await self._write(run, record.opening(self._promise(run, conclusion)), out=False)
+        opening = record.opening(self._promise(run, conclusion))
+        await self._written(run, self._log.put(opening), out=False)
         return Opening(decision_id=run.decision_id, path=path, reason=conclusion.reason)
 
     async def _book_unanswered(self, run: Run, *, status: int) -> None:
         if not run.begun:
             run.failure = run.failure or Failure.OUTCOME_UNKNOWN
         with contextlib.suppress(Unavailable):  # nobody got an answer that would lack its record
-            await asyncio.shield(self._book(run, status=status))
+            await self._book(run, status=status)
 
     async def _book(self, run: Run, *, status: int | None = None) -> Routed:
+        """Return what became of `run` once its record is on disk.
+
+        Who goes away meanwhile does not keep the listeners from a record that is written.
+        """
         routed = self._routed(run, status)
         end = record.End(
             status=routed.status,
@@ -243,8 +247,22 @@ class IntelligentRouter:
             streamed=routed.streamed,
             waited_us=run.waited_us,
         )
-        body = record.body(self._promise(run, routed.conclusion), end)
-        routed = replace(routed, seq=await self._write(run, body, out=run.begun))
+        put = self._log.put(record.body(self._promise(run, routed.conclusion), end))
+        try:
+            return await self._booked(run, routed, asyncio.shield(put))
+        except asyncio.CancelledError:
+            late = asyncio.create_task(self._booked(run, routed, put))
+            self._late.add(late)
+            late.add_done_callback(self._ended)
+            raise
+
+    def _ended(self, late: asyncio.Task[Routed]) -> None:
+        self._late.discard(late)
+        if not late.cancelled():
+            late.exception()  # that nothing was booked is in the log's own words
+
+    async def _booked(self, run: Run, routed: Routed, put: asyncio.Future[int]) -> Routed:
+        routed.seq = await self._written(run, put, out=run.begun)
         now = self._clock()
         for listener in self._listeners:
             listener(routed, now)
@@ -272,14 +290,14 @@ class IntelligentRouter:
             ),
         )
 
-    async def _write(self, run: Run, body: Mapping[str, Json], *, out: bool) -> int | None:
-        """Return the number of `body` once it is on disk; None for an emergency that goes on.
+    async def _written(self, run: Run, put: asyncio.Future[int], *, out: bool) -> int | None:
+        """Return a record's number once it is on disk; None for an emergency that goes on.
 
         `out` says that the answer went out already: then its record is missing, and counted.
         """
         emergency = run.ask.operation is Operation.EMERGENCY
         try:
-            return await self._log.record(body)
+            return await put
         except Unavailable:
             if emergency or out:
                 self._log.count_loss()

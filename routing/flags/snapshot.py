@@ -50,6 +50,24 @@ class EnvironmentFlags:
 
     version: int
     states: Mapping[FlagName, State]
+    # The same for every subject, and those that are on for some of them: found once, not for
+    # every request.
+    _settled: Mapping[FlagName, bool] = field(init=False, repr=False, compare=False)
+    _shared: tuple[tuple[FlagName, int], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        shares = {flag: self.states[flag].share for flag in FlagName}
+        shared = tuple((flag, share) for flag, share in shares.items() if 0 < share < 100)
+        settled = {flag: share == 100 for flag, share in shares.items()}
+        object.__setattr__(self, "_settled", settled)
+        object.__setattr__(self, "_shared", shared)
+
+    def of(self, subject: str) -> dict[FlagName, bool]:
+        """Return every flag as `subject` gets it."""
+        found = dict(self._settled)
+        for flag, share in self._shared:
+            found[flag] = rollout.is_in(flag, subject, share)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +87,7 @@ class Snapshot:
 
     def evaluate(self, environment: EnvironmentName, subject: str = "") -> dict[FlagName, bool]:
         """Return every flag as `subject` gets it in `environment`."""
-        return {flag: self.is_on(flag, environment, subject) for flag in FlagName}
+        return self.environments[environment].of(subject)
 
 
 def declared(environment: EnvironmentName) -> EnvironmentFlags:
