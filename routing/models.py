@@ -4,6 +4,7 @@ from routing.access.models import RoleGrant, SignInDelay, Token, TokenSet, User
 from routing.audit.models import DenialCount, Entry, Stream
 from routing.breakers.models import BreakerMove, SharedBreaker
 from routing.compliance.models import CompliancePolicy
+from routing.cost.models import BudgetAlert, CostPolicy, Spend
 from routing.decisions.models import Decision
 from routing.deployments.ledger_models import Operation, Release, Step
 from routing.deployments.models import (
@@ -12,7 +13,7 @@ from routing.deployments.models import (
     DeploymentFinding,
     DeploymentTest,
 )
-from routing.flags.models import Flag, FlagSet, FlagState, Sample, Switch
+from routing.flags.models import Flag, FlagSet, FlagState, FlagTouch, Sample, Switch
 from routing.fleet.models import Environment, LoopLease, Process
 from routing.health.models import HealthMinute, PathHealth
 from routing.matrix.models import MatrixDraft, MatrixVersion, Override
@@ -22,7 +23,9 @@ from routing.support.models import AuditRun, Finding, SupportSession
 __all__ = [
     "AuditRun",
     "BreakerMove",
+    "BudgetAlert",
     "CompliancePolicy",
+    "CostPolicy",
     "Decision",
     "DenialCount",
     "Deployment",
@@ -35,6 +38,7 @@ __all__ = [
     "Flag",
     "FlagSet",
     "FlagState",
+    "FlagTouch",
     "HealthMinute",
     "LoopLease",
     "MatrixDraft",
@@ -48,6 +52,7 @@ __all__ = [
     "Sample",
     "SharedBreaker",
     "SignInDelay",
+    "Spend",
     "Step",
     "Stream",
     "SupportSession",

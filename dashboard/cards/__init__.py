@@ -5,6 +5,8 @@ from __future__ import annotations
 from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
 from dashboard.cards.backlog import decision_items
 from dashboard.cards.breakers import BreakerBoard, breaker_board
+from dashboard.cards.cost import CostBoard, budget_items, cost_board
+from dashboard.cards.drift import DriftCard, drift_card
 from dashboard.cards.flags import (
     FlagCard,
     FlagCell,
@@ -42,6 +44,8 @@ __all__ = [
     "AuditLine",
     "BreakerBoard",
     "ChangeFeed",
+    "CostBoard",
+    "DriftCard",
     "FlagCard",
     "FlagCell",
     "FlagsGrid",
@@ -57,10 +61,13 @@ __all__ = [
     "ago",
     "audit_line",
     "breaker_board",
+    "budget_items",
     "change_feed",
+    "cost_board",
     "decision_items",
     "diff",
     "direct_bedrock_lane",
+    "drift_card",
     "flag_card",
     "flag_text",
     "flags_grid",

@@ -14,16 +14,17 @@ import logging
 import queue
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from routing.core.errors import Unavailable
 from routing.decisions.disk import Disk
 from routing.decisions.segment import PART_BYTES, Segment
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 BATCH = 512
 CLOSE_WITHIN_S = 5.0
 TRY_AGAIN_S = 1.0
@@ -56,6 +57,7 @@ class DecisionLog:
         self._accepts = False
         self._lock = threading.Lock()  # between callers, the writer and the end
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._late: set[asyncio.Task[Any]] = set()  # of callers who went away meanwhile
         self._gathered: list[_Waiting] = []  # not handed to the writer yet
         self._segment: Segment | None = None
         self._thread = threading.Thread(target=self._write, name="decision-log", daemon=True)
@@ -120,6 +122,29 @@ class DecisionLog:
                 loop.call_soon(self._hand_over)
             self._gathered.append((body, done, loop))
         return done
+
+    async def see_through(
+        self,
+        body: Mapping[str, Any],
+        booked: Callable[[asyncio.Future[int]], Coroutine[Any, Any, T]],
+    ) -> T:
+        """Return what `booked` makes of the number of `body`.
+
+        Who goes away meanwhile does not keep `booked` from it; only then is a task made.
+        """
+        put = self.put(body)
+        try:
+            return await booked(asyncio.shield(put))
+        except asyncio.CancelledError:
+            late = asyncio.create_task(booked(put))
+            self._late.add(late)
+            late.add_done_callback(self._ended)
+            raise
+
+    def _ended(self, late: asyncio.Task[Any]) -> None:
+        self._late.discard(late)
+        if not late.cancelled():
+            late.exception()  # whoever would have heard of it is away
 
     def count_loss(self) -> None:
         """Count an answer given without a record; the next record is preceded by a gap entry."""

@@ -52,13 +52,23 @@ class Shipper:
 
     `synced` tells how far that one is on disk: what is not might still be taken back. `broken`
     holds, by stream, what is wrong with a segment that is left alone until somebody looked at it.
+    `count` is told the bodies of each batch within the transaction that stores it, so that what
+    it adds up holds each record once; what it raises takes the batch back.
     """
 
-    def __init__(self, folder: Path, *, live: str, synced: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        live: str,
+        synced: Callable[[], int],
+        count: Callable[[Sequence[Mapping[str, Any]]], None] = lambda _: None,
+    ) -> None:
         self.folder = folder
         self.live = live
         self.broken: dict[str, str] = {}
         self._synced = synced
+        self._count = count
         self._at: dict[str, Progress] = {}
         self._settled: set[str] = set()
 
@@ -99,8 +109,12 @@ class Shipper:
 
     def lag(self) -> int:
         """Return how many records of this process are not in the database yet."""
+        return self._synced() - self.stored()
+
+    def stored(self) -> int:
+        """Return the last record of this process that the database is known to have."""
         mine = self._at.get(self.live)
-        return self._synced() - (mine.seq if mine else 0)
+        return mine.seq if mine else 0
 
     def others(self) -> int:
         """Return how many streams of ended processes are not in the database whole."""
@@ -157,6 +171,7 @@ class Shipper:
         try:
             with transaction.atomic():
                 insert(rows)
+                self._count(bodies)
         except DatabaseError:
             # The commit may have come through all the same: look before going on.
             self._at.pop(stream, None)

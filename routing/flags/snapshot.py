@@ -18,7 +18,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from routing.core import rollout
-from routing.core.flags import FlagName, defaults
+from routing.core.flags import NOBODY, FlagName, State, Subject, defaults
 from routing.core.values import EnvironmentName
 
 log = logging.getLogger(__name__)
@@ -30,43 +30,46 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """One flag in one environment; `percentage` (0 to 100) counts only while it is on."""
+class Mark:
+    """How the tables stood when they were read. The database counts what is `touched`, booked
+    changes explain theirs; `noted` says that the rest is booked as found."""
 
-    on: bool
-    percentage: int = 100
-    groups: tuple[str, ...] = ()
     version: int = 0
+    touched: int = 0
+    explained: int = 0
+    noted: bool = False
 
     @property
-    def share(self) -> int:
-        """Return the percentage of subjects that get the flag: 0 while it is off."""
-        return self.percentage if self.on else 0
+    def is_drifted(self) -> bool:
+        """Whether flags were changed around us, by nothing that is booked."""
+        return self.touched != self.explained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentFlags:
-    """All flags of one environment at one version; version 0 is what the product declares."""
+    """All flags of one environment at one version; version 0 is what the product declares.
+
+    While `mark` is drifted they are the last booked ones, in development those of the table.
+    """
 
     version: int
     states: Mapping[FlagName, State]
-    # The same for every subject, and those that are on for some of them: found once, not for
-    # every request.
+    mark: Mark = field(default_factory=Mark)
+    # The same for everybody, and those that are on for some: found once, not for each request.
     _settled: Mapping[FlagName, bool] = field(init=False, repr=False, compare=False)
-    _shared: tuple[tuple[FlagName, int], ...] = field(init=False, repr=False, compare=False)
+    _shared: tuple[FlagName, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        shares = {flag: self.states[flag].share for flag in FlagName}
-        shared = tuple((flag, share) for flag, share in shares.items() if 0 < share < 100)
-        settled = {flag: share == 100 for flag, share in shares.items()}
-        object.__setattr__(self, "_settled", settled)
+        settled = {flag: rollout.for_everybody(self.states[flag]) for flag in FlagName}
+        shared = tuple(flag for flag, on in settled.items() if on is None)
+        object.__setattr__(self, "_settled", {flag: bool(on) for flag, on in settled.items()})
         object.__setattr__(self, "_shared", shared)
 
-    def of(self, subject: str) -> dict[FlagName, bool]:
+    def of(self, subject: Subject) -> dict[FlagName, bool]:
         """Return every flag as `subject` gets it."""
         found = dict(self._settled)
-        for flag, share in self._shared:
-            found[flag] = rollout.is_in(flag, subject, share)
+        for flag in self._shared:
+            found[flag] = rollout.gets(flag, self.states[flag], subject)
         return found
 
 
@@ -78,14 +81,15 @@ class Snapshot:
     source: Source
     loaded_at_us: int = field(compare=False, default=0)
 
-    def is_on(self, flag: FlagName, environment: EnvironmentName, subject: str = "") -> bool:
-        """Tell whether `flag` is on for `subject` (a tenant, a user) in `environment`."""
-        state = self.environments[environment].states[flag]
-        if not state.on or state.percentage == 0:
-            return False
-        return state.percentage == 100 or rollout.is_in(flag, subject, state.percentage)
+    def is_on(
+        self, flag: FlagName, environment: EnvironmentName, subject: Subject = NOBODY
+    ) -> bool:
+        """Tell whether `flag` is on for `subject` in `environment`."""
+        return rollout.gets(flag, self.environments[environment].states[flag], subject)
 
-    def evaluate(self, environment: EnvironmentName, subject: str = "") -> dict[FlagName, bool]:
+    def evaluate(
+        self, environment: EnvironmentName, subject: Subject = NOBODY
+    ) -> dict[FlagName, bool]:
         """Return every flag as `subject` gets it in `environment`."""
         return self.environments[environment].of(subject)
 
@@ -107,7 +111,7 @@ def current() -> Snapshot:
     return _current
 
 
-def is_on(flag: FlagName, environment: EnvironmentName, subject: str = "") -> bool:
+def is_on(flag: FlagName, environment: EnvironmentName, subject: Subject = NOBODY) -> bool:
     """Tell whether `flag` is on for `subject` in `environment`, as this process knows it."""
     return _current.is_on(flag, environment, subject)
 
@@ -122,7 +126,7 @@ def refresh() -> None:
     from routing.flags import store
 
     with _refreshing:
-        kept = store.read_all()
+        kept = store.read_all(_current.environments)
         _current = Snapshot(
             environments={name: kept.get(name) or declared(name) for name in EnvironmentName},
             source=Source.DATABASE if kept else Source.DEFAULTS,
@@ -131,11 +135,11 @@ def refresh() -> None:
 
 
 def refresh_if_changed() -> bool:
-    """Refresh when a version in the database differs from ours; return whether it did."""
+    """Refresh when a mark in the database differs from ours; return whether it did."""
     from routing.flags import store
 
-    ours = {name: flags.version for name, flags in _current.environments.items()}
-    if ours | store.versions() == ours:
+    ours = {name: flags.mark for name, flags in _current.environments.items()}
+    if ours | store.marks() == ours:
         return False
     refresh()
     return True
