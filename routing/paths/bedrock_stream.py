@@ -92,7 +92,7 @@ def event(frame: Frame) -> Event | None:
     if name not in _SAYING:
         return _SILENT.get(name)
     try:
-        payload = _json(frame.payload)
+        payload = read_json(frame.payload)
     except (ValueError, RecursionError):
         raise _broken(f"the payload of {name} is no JSON") from None
     if not isinstance(payload, dict):
@@ -100,7 +100,7 @@ def event(frame: Frame) -> Event | None:
     return name, payload
 
 
-def _json(payload: bytes) -> Any:
+def read_json(payload: bytes) -> Any:
     """Return what `json.loads` does, at half its price for what every frame holds."""
     try:
         text = payload.decode()
