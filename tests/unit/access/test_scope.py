@@ -26,6 +26,7 @@ MATRIX = {
     Right.DEPLOY_PRODUCTION: {A},
     Right.ROLL_BACK: {A},
     Right.SETTINGS: {A},
+    Right.SETTLE: {A},
     Right.BREAK_GLASS: {A},
 }
 
