@@ -13,6 +13,7 @@ from django.db import connection
 from routing import conf, loops, stream
 from routing.access import people, tokens
 from routing.access.tokens import TokenFacts
+from routing.approvals import queries as approvals
 from routing.audit import guards
 from routing.cache.shared import Shared
 from routing.changes import first_run as ground
@@ -54,7 +55,7 @@ def prepare_database() -> None:
 def start_checks() -> None:
     """Raise Broken when the installation cannot be trusted to work."""
     matrix.check(matrix.DEFAULT)
-    vocabulary.check()
+    vocabulary.check(tables=approvals.stored())
     missing = guards.missing(connection)
     if missing:
         raise Broken(

@@ -11,6 +11,7 @@ from django.templatetags.static import static
 from django.views.decorators.http import require_safe
 
 from dashboard import cards, forms, partials
+from dashboard.cards import audit as words
 from dashboard.views import gate, levers, overview
 from dashboard.views.gate import Visit
 from routing import wiring
@@ -104,12 +105,13 @@ def audit_entry(request: HttpRequest, visit: Visit, seq: int) -> HttpResponse:
     row = audit_queries.entry(stream="control", seq=seq)
     if row.environment not in ("", visit.environment):
         raise Http404
-    names = access.names({row.actor, row.object_id})
+    names = access.names({row.actor, row.object_id, *words.agreed_by(row)})
     values = (("before", row.before), ("after", row.after), ("facts", row.facts))
     context = {
         "visit": visit,
         "row": row,
         "line": cards.audit_line(row, names),
+        "agreement": words.agreement(row, names),
         "before": row.seq - 1,
         "values": [(name, cards.pretty(value)) for name, value in values if value is not None],
     }

@@ -11,8 +11,9 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.breakers import queries as breakers
-from routing.changes import consent, reasons, standing
+from routing.changes import approval, consent, reasons, standing
 from routing.core import guards, rights
+from routing.core.approval import Under, Wish
 from routing.core.chain import Json
 from routing.core.errors import Invalid, NotFound
 from routing.core.flags import FlagName, parse_flag
@@ -63,13 +64,15 @@ def apply(
     cause: Cause | None = None,
     confirmed: bool = False,
     typed_environment: str = "",
+    under: Under = None,
     first: Callable[[], None] | None = None,
     then: Callable[[Applied], None] | None = None,
 ) -> Applied:
     """Apply all of `sets` or none, under one audit entry; every process is told after the commit.
 
     `first` and `then` are a run's: it checks its fence and keeps its result in the transaction of
-    the change. What they raise undoes it.
+    the change. What they raise undoes it. `under` is the approved proposal that the change stands
+    on, or what never waits for one.
     Flags that already are as wanted are left alone; a set in which nothing changes is Invalid.
     Raises Forbidden, Invalid, UnknownWord, NotFound (no such flags yet), Stale (with `current`),
     RuleBroken (with `rule`) and NeedsConfirm (with `effects`); each of them is booked.
@@ -94,6 +97,16 @@ def apply(
             pending = _pending(wanted, states)
             judgement = _judge(environment, states, pending, health, cause, now=now)
             consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
+            agreed = approval.check(
+                by=by,
+                now=now,
+                environment=environment,
+                wishes=[_wish(item) for item in pending],
+                shares={item.flag: (states[item.flag].share, _share(item)) for item in pending},
+                reason=why,
+                cause=cause,
+                under=under,
+            )
             applied = _write(
                 by=by,
                 now=now,
@@ -101,8 +114,9 @@ def apply(
                 pending=pending,
                 before=states,
                 reason=why,
-                facts=_facts(judgement, cause, confirmed),
+                facts=_facts(judgement, cause, confirmed) | agreed,
             )
+            approval.seal(under, entry_seq=applied.entry_seq)
             if then is not None:
                 then(applied)
             return applied
@@ -137,6 +151,11 @@ def preview(
     wanted = _checked(sets)
     states = store.read(environment)
     return _judge(environment, states, _pending(wanted, states), health, cause, now=now)
+
+
+def wishes(environment: EnvironmentName, sets: Sequence[SetFlag]) -> tuple[Wish, ...]:
+    """Return what of `sets` is left to do, as it can be agreed to; raises as `apply` does."""
+    return tuple(_wish(item) for item in _pending(_checked(sets), store.read(environment)))
 
 
 def _object_type(sets: Sequence[SetFlag]) -> str:
@@ -192,7 +211,20 @@ def _pending(wanted: Sequence[SetFlag], states: Mapping[FlagName, State]) -> tup
 
 
 def _is_already(item: SetFlag, state: State) -> bool:
-    return (item.on, item.percentage if item.on else 0) == (state.on, state.share)
+    return (item.on, _share(item)) == (state.on, state.share)
+
+
+def _share(item: SetFlag) -> int:
+    return item.percentage if item.on else 0
+
+
+def _wish(item: SetFlag) -> Wish:
+    return Wish(
+        flag=item.flag,
+        on=item.on,
+        percentage=item.percentage,
+        base_version=item.base_version,
+    )
 
 
 def _judge(
@@ -207,7 +239,7 @@ def _judge(
     """Judge it as it stands and, while a person holds a path's breaker open, without that path."""
     declared = snapshot.declared(environment).states
     before = {flag: states.get(flag, declared[flag]).share for flag in FlagName}
-    wanted = {item.flag: item.percentage if item.on else 0 for item in pending}
+    wanted = {item.flag: _share(item) for item in pending}
     after = before | wanted
     shut = {guards.PROVIDER[path]: 0 for path in breakers.shut(environment, now=now)}
     return guards.worst(
