@@ -20,6 +20,14 @@ class SignIn(forms.Form):
     next = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
+class NewPassword(forms.Form):
+    """The present password, and the new one twice."""
+
+    old = forms.CharField(max_length=256, strip=False)
+    new = forms.CharField(max_length=256, strip=False)
+    again = forms.CharField(max_length=256, strip=False)
+
+
 class SetFlag(forms.Form):
     """One flag to one state; `base_version` is the version that the person looked at."""
 
@@ -36,6 +44,7 @@ class ReviewFlag(forms.Form):
 
     to = forms.ChoiceField(choices=[("on", "on"), ("off", "off")])
     cause = forms.ChoiceField(required=False, choices=CAUSES)
+    replaces = forms.IntegerField(required=False, min_value=1, max_value=BIGGEST)
 
 
 FORCED_STATES = (("open", "open: no call goes through"), ("closed", "closed: every call does"))

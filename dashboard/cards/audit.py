@@ -176,7 +176,7 @@ def agreement(row: EntryRow, names: Mapping[str, str]) -> Agreement | None:
         return None
     proposer, approver = str(said.get("proposed_by", "")), str(said.get("approved_by", ""))
     return Agreement(
-        number=int(said.get("proposal", 0)),
+        number=int(str(said.get("proposal", 0))),
         digest=str(said.get("digest", "")),
         proposed_by=names.get(proposer, proposer),
         approved_by=names.get(approver, approver),

@@ -138,6 +138,7 @@ class Review:
     needs_typed: bool
     needs_confirm: bool
     shuts_path: bool
+    needs_approval: bool
 
 
 def review(
@@ -147,6 +148,7 @@ def review(
     cause: str = "",
     judgement: Judgement | None = None,
     refused: str = "",
+    needs_approval: bool = False,
 ) -> Review:
     """Word the change of one flag `to` on or off; without a judgement there is nothing to do."""
     environment = card.here.environment
@@ -164,5 +166,6 @@ def review(
         needs_reason=environment is not EnvironmentName.DEVELOPMENT,
         needs_typed=environment is EnvironmentName.PRODUCTION,
         needs_confirm=judgement is not None and judgement.answer is Answer.CONFIRM,
+        needs_approval=needs_approval,
         shuts_path=to == "off" and card.name in PROVIDER.values(),
     )

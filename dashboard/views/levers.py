@@ -18,7 +18,7 @@ from routing.changes import change, consent
 from routing.core import rights
 from routing.core.errors import NeedsConfirm, NotFound, Refused, Stale
 from routing.core.flags import FlagName
-from routing.core.guards import Cause
+from routing.core.guards import Answer, Cause, Judgement
 from routing.core.rights import Right
 from routing.core.values import EnvironmentName
 
@@ -56,19 +56,36 @@ def review(visit: Visit, name: FlagName, to: str, cause: str) -> Review:
     if card.here.word == to:
         rights.check(visit.actor, Right.CHANGE, visit.environment)
         return cards.review(card, to=to)
+    sets = [change.SetFlag(flag=name, on=to == "on", base_version=card.here.version)]
+    why = Cause(cause) if cause else None
     judgement = change.preview(
         by=visit.actor,
         now=visit.now,
         environment=visit.environment,
-        sets=[change.SetFlag(flag=name, on=to == "on", base_version=card.here.version)],
-        cause=Cause(cause) if cause else None,
+        sets=sets,
+        cause=why,
         health=wiring.path_health(visit.environment),
     )
+    waits = bool(change.needing(visit.environment, sets, why))
+    return cards.review(
+        card,
+        to=to,
+        cause=cause,
+        judgement=judgement,
+        refused=_obstacle(visit, judgement, waits=waits),
+        needs_approval=waits,
+    )
+
+
+def _obstacle(visit: Visit, judgement: Judgement, *, waits: bool) -> str:
+    """Return what keeps the person from it; whoever only proposes confirms nothing yet."""
+    if waits and judgement.answer is not Answer.REFUSE:
+        return ""
     try:
         consent.check(judgement, by=visit.actor, environment=visit.environment, confirmed=True)
     except Refused as error:
-        return cards.review(card, to=to, cause=cause, judgement=judgement, refused=error.message)
-    return cards.review(card, to=to, cause=cause, judgement=judgement)
+        return error.message
+    return ""
 
 
 def _card(visit: Visit, name: FlagName) -> FlagCard:
@@ -86,10 +103,15 @@ def review_page(
     *,
     said: Mapping[str, Any] | None = None,
     notices: Sequence[Notice] = (),
+    replaces: int | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """Return the review as a page of its own; `said` is what was already typed."""
+    """Return the review as a page of its own; `said` is what was already typed.
+
+    `replaces` is the proposal that the one made here is an edit of.
+    """
     told = {"visit": visit, "review": shown, "said": said or {}, "notices": notices}
+    told |= {"replaces": replaces}
     return render(request, "dashboard/review.html", told, status=status)
 
 
@@ -101,7 +123,7 @@ def refusal(
     notices = [_notice(visit, shown, error)]
     if not gate.is_htmx(request):
         return review_page(request, visit, shown, said=said, notices=notices, status=error.status)
-    asks = shown if isinstance(error, NeedsConfirm) else None
+    asks = shown if isinstance(error, NeedsConfirm) or shown.needs_approval else None
     told = context(visit, review=asks, notices=notices) | {"said": said}
     return render(request, "dashboard/bits/flags_answer.html", told, status=error.status)
 

@@ -18,7 +18,7 @@ from routing import wiring
 from routing.access import queries as access
 from routing.access import signin
 from routing.audit import queries as audit_queries
-from routing.core.errors import Forbidden, Invalid, NotSignedIn
+from routing.core.errors import Forbidden, Invalid, MustChange, NotSignedIn
 from routing.core.rights import Right
 from routing.core.values import Action, Outcome
 
@@ -28,6 +28,8 @@ def home(request: HttpRequest) -> HttpResponse:
     """Lead to the first environment where the person has a role."""
     try:
         actor = signin.actor(request, now=wiring.now())
+    except MustChange:
+        return redirect("password")
     except NotSignedIn:
         return gate.to_sign_in(request)
     for environment in gate.environments_of(actor):

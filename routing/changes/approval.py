@@ -40,11 +40,20 @@ def check(
     if isinstance(under, Agreed):
         wanted = Content(environment=environment, reason=reason, sets=tuple(wishes))
         return _use_up(by, now, under, wanted)
-    needed = approval.needing(store.policy(environment).flags, shares, cause)
+    needed = needing(environment, shares, cause)
     if isinstance(under, Bypass):
         return _passed_by(under, needed)
     approval.check_needed(needed, environment)
     return {}
+
+
+def needing(
+    environment: EnvironmentName,
+    shares: Mapping[FlagName, tuple[int, int]],
+    cause: Cause | None,
+) -> tuple[FlagName, ...]:
+    """Return which flags of a change wait for a second person."""
+    return approval.needing(store.policy(environment).flags, shares, cause)
 
 
 def check_policy(

@@ -102,7 +102,7 @@ def apply(
                 now=now,
                 environment=environment,
                 wishes=[_wish(item) for item in pending],
-                shares={item.flag: (states[item.flag].share, _share(item)) for item in pending},
+                shares=_shares(pending, states),
                 reason=why,
                 cause=cause,
                 under=under,
@@ -148,9 +148,30 @@ def preview(
         rights.check(by, Right.CHANGE, environment)
     if reason:
         reasons.check(reason, environment)
+    return judged(now=now, environment=environment, sets=sets, health=health, cause=cause)
+
+
+def judged(
+    *,
+    now: datetime,
+    environment: EnvironmentName,
+    sets: Sequence[SetFlag],
+    health: Mapping[Path, Health],
+    cause: Cause | None = None,
+) -> Judgement:
+    """Return what the guards would say to `sets` now, to whoever may look at them."""
     wanted = _checked(sets)
     states = store.read(environment)
     return _judge(environment, states, _pending(wanted, states), health, cause, now=now)
+
+
+def needing(
+    environment: EnvironmentName, sets: Sequence[SetFlag], cause: Cause | None = None
+) -> tuple[FlagName, ...]:
+    """Return which flags of `sets` wait for a second person."""
+    states = store.read(environment)
+    pending = _pending(_checked(sets), states)
+    return approval.needing(environment, _shares(pending, states), cause)
 
 
 def wishes(environment: EnvironmentName, sets: Sequence[SetFlag]) -> tuple[Wish, ...]:
@@ -216,6 +237,12 @@ def _is_already(item: SetFlag, state: State) -> bool:
 
 def _share(item: SetFlag) -> int:
     return item.percentage if item.on else 0
+
+
+def _shares(
+    pending: Sequence[SetFlag], states: Mapping[FlagName, State]
+) -> dict[FlagName, tuple[int, int]]:
+    return {item.flag: (states[item.flag].share, _share(item)) for item in pending}
 
 
 def _wish(item: SetFlag) -> Wish:
