@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -236,6 +237,7 @@ def _refusal(
 
 def context(visit: Visit, number: int, *, notices: Sequence[Notice] = ()) -> dict[str, Any]:
     """Return all that the page of one proposal is told."""
+    visit = replace(visit, waiting=queries.waiting(visit.environment, now=visit.now))
     row = queries.proposal(visit.environment, number)
     [card] = _cards(visit, [row])
     told: dict[str, Any] = {

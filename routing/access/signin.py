@@ -130,7 +130,8 @@ def renew_password(request: HttpRequest, *, old: str, new: str, now: datetime) -
     by = actor(request, now=now, renewing=True)
     accounts.change_password(by=by, now=now, old=old, new=new)
     user = User.objects.get(pseudonym=by.id)
-    auth.update_session_auth_hash(request, user)
+    request.session.cycle_key()
+    request.session[auth.HASH_SESSION_KEY] = user.get_session_auth_hash()
 
 
 def check(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tests.house.contract_people import PEOPLE
 from tests.house.contract_routing import ROUTING
 from tests.house.printed import DEV, REFUSED, STG, WHY, Printed
 
@@ -224,6 +225,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
         ),
     ),
     **ROUTING,
+    **PEOPLE,
     "support": (
         Printed(
             when="status, activate, deactivate: one object",
