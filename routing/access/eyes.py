@@ -70,10 +70,12 @@ def _hands(who: str, now: datetime) -> frozenset[str]:
 
 def _done_to(account: str, *, by: frozenset[str], now: datetime) -> str:
     # Resetting one's own password binds nobody to anybody.
-    for row in _lately(Filters(object_id=account, actions=_TIES), now):
-        if row.actor in by and row.actor != account:
-            return _TIES[Action(row.action)]
-    return ""
+    deeds = {
+        Action(row.action)
+        for row in _lately(Filters(object_id=account, actions=_TIES), now)
+        if row.actor in by and row.actor != account
+    }
+    return next((words for deed, words in _TIES.items() if deed in deeds), "")
 
 
 def _lately(asked: Filters, now: datetime) -> list[EntryRow]:
