@@ -92,7 +92,7 @@ PARTIALS: Mapping[str, Partial] = {
     "open_items": Partial(
         template="dashboard/_open_items.html",
         facts=lambda look: {"open_items": told.open_items(look), "environment": look.environment},
-        hears=_IN_FORCE,
+        hears=_IN_FORCE | {"approvals"},
     ),
     "matrix_table": Partial(
         template="dashboard/_matrix_table.html",

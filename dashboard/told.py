@@ -10,6 +10,7 @@ from dashboard.cards import breakers, lanes, overview
 from dashboard.look import Look, Reader
 from routing import wiring
 from routing.access import queries as access
+from routing.approvals import queries as approvals
 from routing.audit.queries import EntryRow
 from routing.core.circuit import CircuitSettings
 from routing.core.errors import NotFound
@@ -219,6 +220,7 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
     found = cards.open_items(
         differing=differing, laggards=behind, overrides=held, environment=place
     )
+    found = (*cards.proposal_items(approvals.waiting(place, now=look.now), place), *found)
     engine = wiring.engine()
     if engine is None:
         return found

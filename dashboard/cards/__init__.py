@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboard.cards.approvals import proposal_items
 from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
 from dashboard.cards.backlog import decision_items
 from dashboard.cards.breakers import BreakerBoard, breaker_board
@@ -71,6 +72,7 @@ __all__ = [
     "mcp_lane",
     "open_items",
     "pretty",
+    "proposal_items",
     "request_table",
     "review",
     "rollback_run",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from dashboard.cards.overview import OpenItem
 from dashboard.cards.wording import flag_text
 from routing.approvals.queries import Policy, ProposalRow
 from routing.core import approval
@@ -190,3 +191,10 @@ def headline(waiting: int, agreed: int, environment: str) -> str:
         verb = "1 approved proposal waits" if agreed == 1 else f"{agreed} approved proposals wait"
         return f"{verb} to be applied in {environment}"
     return f"No proposal waits in {environment}"
+
+
+def proposal_items(waiting: int, environment: str) -> tuple[OpenItem, ...]:
+    """Return what the Overview says of proposals that wait for a second person."""
+    if not waiting:
+        return ()
+    return (OpenItem(text=f"{headline(waiting, 0, environment)}.", route="approvals"),)

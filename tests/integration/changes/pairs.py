@@ -120,12 +120,10 @@ def standing() -> list[bool]:
     return [is_on(flag, place) for flag in (MCP, BEDROCK) for place in (PROD, STG)]
 
 
-def attempt(
-    rule: str, who: Actor, action: str, kind: type[Refused], do: Callable[[], object]
-) -> None:
+def attempt(rule: str, who: Actor, action: str, do: Callable[[], object]) -> None:
     """Do what must be refused by `rule`, booked for `who`, and change nothing."""
     before = standing()
-    with pytest.raises(kind):
+    with pytest.raises(Refused):
         do()
     assert refused() == (who.id, action, rule)
     assert standing() == before
