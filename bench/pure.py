@@ -101,7 +101,7 @@ def flags() -> Sequence[tuple[str, Callable[[], object]]]:
     from waffle import get_waffle_flag_model
     from waffle.models import AbstractUserFlag
 
-    from routing.core.flags import FlagName
+    from routing.core.flags import FlagName, Subject
     from routing.core.values import EnvironmentName
     from routing.flags import snapshot
 
@@ -126,10 +126,10 @@ def flags() -> Sequence[tuple[str, Callable[[], object]]]:
 
     assert get(model, str(name)).pk, "Waffle does not find the flag"
 
-    here = EnvironmentName.DEVELOPMENT
+    here, tenant = EnvironmentName.DEVELOPMENT, Subject(name="tenant")
     return (
-        ("flag, ours", lambda: look.is_on(name, here, "tenant")),
-        ("flag for a share, ours", lambda: shared.is_on(name, here, "tenant")),
+        ("flag, ours", lambda: look.is_on(name, here, tenant)),
+        ("flag for a share, ours", lambda: shared.is_on(name, here, tenant)),
         ("flag, Waffle", waffles),
     )
 

@@ -39,6 +39,16 @@ class SetFlag(forms.Form):
     cause = forms.ChoiceField(required=False, choices=CAUSES)
 
 
+class SettleDrift(forms.Form):
+    """Flags changed around us; `touches` is what the person looked at."""
+
+    do = forms.ChoiceField(choices=[("adopt", "adopt"), ("revert", "revert")])
+    touches = forms.IntegerField(min_value=0, max_value=BIGGEST)
+    reason = forms.CharField(required=False, strip=False)
+    typed_environment = forms.CharField(required=False, max_length=32)
+    confirmed = forms.BooleanField(required=False)
+
+
 class ReviewFlag(forms.Form):
     """What the review page is asked to show."""
 
@@ -71,6 +81,41 @@ class ForceBreaker(ReleaseBreaker):
     to = forms.ChoiceField(choices=FORCED_STATES)
     minutes = forms.ChoiceField(choices=FORCED_ENDS)
     confirmed = forms.BooleanField(required=False)
+
+
+PERIODS = (("day", "a day (UTC)"), ("month", "a month (UTC)"))
+UNITS = (("money", "money"), ("tokens", "tokens"))
+DEEDS = (("set", "set"), ("remove", "remove"))
+
+
+class SetCost(forms.Form):
+    """What a price and a limit have in common; `base` is the version that the person looked at."""
+
+    do = forms.ChoiceField(choices=DEEDS)
+    base = forms.IntegerField(min_value=0, max_value=BIGGEST)
+    currency = forms.CharField(required=False, max_length=10)
+    reason = forms.CharField(required=False, strip=False)
+    typed_environment = forms.CharField(required=False, max_length=32)
+    confirmed = forms.BooleanField(required=False)
+
+
+class SetPrice(SetCost):
+    """What a million tokens of a model cost; amounts are text, for they are exact."""
+
+    model = forms.CharField(required=False, max_length=400)
+    input = forms.CharField(required=False, max_length=40)
+    output = forms.CharField(required=False, max_length=40)
+
+
+class SetLimit(SetCost):
+    """What a tenant, or all of them, may spend in a period."""
+
+    period = forms.ChoiceField(choices=PERIODS)
+    unit = forms.ChoiceField(choices=UNITS)
+    most = forms.CharField(required=False, max_length=40)
+    tenant = forms.CharField(required=False, max_length=100)
+    hard_stop = forms.BooleanField(required=False)
+    stops_emergencies = forms.BooleanField(required=False)
 
 
 class When(forms.DateTimeInput):

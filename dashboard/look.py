@@ -14,11 +14,17 @@ from routing.audit import queries as audit
 from routing.audit.queries import EntryRow, Filters
 from routing.breakers import queries as breakers
 from routing.breakers.queries import BreakerRow
+from routing.core.budget import Standing
 from routing.core.decision import State
 from routing.core.errors import NotFound
+from routing.core.flags import NOBODY
 from routing.core.values import Action, EnvironmentName, Outcome, Path
+from routing.cost import queries as costs
+from routing.cost.queries import Policy, Sheet
 from routing.decisions import queries as decisions
 from routing.decisions.queries import Recent
+from routing.deployments import desired
+from routing.deployments.desired import Desired
 from routing.flags import queries as flags
 from routing.flags.queries import Grid
 from routing.fleet import queries as fleet
@@ -32,6 +38,8 @@ _OBJECTS = (
     "flag",
     "matrix",
     "compliance",
+    "cost",
+    "budget",
     "override",
     "breaker",
     "deployment",
@@ -60,7 +68,12 @@ _ENDS = frozenset(
     }
 )
 # Nor did these; a plan that is confirmed may yet be refused.
-_NO_CAUSE = _ENDS | {Action.DEPLOYMENT_IMPORT, Action.HISTORY_LAY, Action.ROLLBACK_PLAN}
+_NO_CAUSE = _ENDS | {
+    Action.BUDGET_ALERT,
+    Action.DEPLOYMENT_IMPORT,
+    Action.HISTORY_LAY,
+    Action.ROLLBACK_PLAN,
+}
 _DONE = tuple(
     action for action in Action if action.split(".")[0] in _OBJECTS and action not in _NO_NEWS
 )
@@ -103,9 +116,14 @@ class Look:
         return flags.grid((self.environment,))
 
     @cached_property
+    def desired(self) -> Desired:
+        """Return what the flags should be."""
+        return desired.of(self.environment)
+
+    @cached_property
     def state(self) -> State:
         """Return what is in force."""
-        return wiring.situation(self.environment, "")
+        return wiring.situation(self.environment, NOBODY)
 
     @cached_property
     def overrides(self) -> tuple[OverrideRow, ...]:
@@ -121,6 +139,21 @@ class Look:
             return ()
         keys = (breakers.key(row, path) for path in Path)
         return tuple(breakers.row(key, now=self.now) for key in keys if key is not None)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """Return the prices and limits in force."""
+        return costs.inforce(self.environment)
+
+    @cached_property
+    def budgets(self) -> tuple[Standing, ...]:
+        """Return how far each limit is reached."""
+        return costs.standings(self.environment, self.policy, self.now)
+
+    @cached_property
+    def spent(self) -> Sheet:
+        """Return what requests cost."""
+        return costs.sheet(self.environment, self.now)
 
     @cached_property
     def processes(self) -> tuple[ProcessRow, ...]:

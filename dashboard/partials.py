@@ -27,6 +27,7 @@ from dashboard import cards, told
 from dashboard.look import Look, Reader
 from routing.access import queries as access
 from routing.core.values import EnvironmentName
+from routing.deployments import desired
 from routing.flags import queries as flags
 
 AGES = re.compile(r"(data-ago>)[^<]*")
@@ -53,7 +54,13 @@ def flags_grid(
     """Return the flags of `environment`, with those of the other `environments` beside them."""
     found = flags.grid(environments)
     booked = {cell.changed_by for row in found.rows for cell in row.cells.values()}
-    return cards.flags_grid(found, environment, names=access.names(booked), now=now)
+    return cards.flags_grid(
+        found,
+        environment,
+        names=access.names(booked),
+        now=now,
+        desired=desired.of(environment),
+    )
 
 
 _IN_FORCE = frozenset({"flags", "matrix", "deployments"})
@@ -92,7 +99,12 @@ PARTIALS: Mapping[str, Partial] = {
     "open_items": Partial(
         template="dashboard/_open_items.html",
         facts=lambda look: {"open_items": told.open_items(look), "environment": look.environment},
-        hears=_IN_FORCE | {"approvals"},
+        hears=_IN_FORCE | {"approvals", "cost"},
+    ),
+    "cost_board": Partial(
+        template="dashboard/_cost_board.html",
+        facts=lambda look: {"cost": told.cost_board(look)},
+        hears=frozenset({"cost", "decisions"}),
     ),
     "matrix_table": Partial(
         template="dashboard/_matrix_table.html",

@@ -17,7 +17,7 @@ from routing.core.errors import NotFound
 from routing.core.flags import FlagName
 from routing.core.rollback import Target
 from routing.core.situation import Asked, Facts, began_after, sentence
-from routing.core.values import Breaker, Health, Operation, Outcome, Path
+from routing.core.values import Breaker, EnvironmentName, Health, Operation, Outcome, Path
 from routing.decisions.queries import Recent
 from routing.deployments import rollback
 
@@ -209,22 +209,36 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
     """Return what waits for a person."""
     place = look.environment
     cells = {row.name: row.cells[place] for row in look.grid.rows if place in row.cells}
-    differing = [
-        str(name)
-        for name, cell in cells.items()
-        if cell.state.share != (100 if cell.default else 0)
-    ]
+    wanted = look.desired
+    differing = [str(name) for name, cell in cells.items() if wanted.differs(name, cell.state)]
     version = look.grid.versions.get(place, 0)
     behind = [p.name for p in look.processes if p.versions.get(f"flags:{place}", 0) < version]
     held = [row for row in look.overrides if row.holds(look.now)]
     found = cards.open_items(
-        differing=differing, laggards=behind, overrides=held, environment=place
+        differing=differing,
+        laggards=behind,
+        overrides=held,
+        environment=place,
+        wanted_by="the release" if wanted.release else "declaration",
+        drifted=place in look.grid.drifted and place is not EnvironmentName.DEVELOPMENT,
     )
+    found = (*cards.budget_items(look.budgets, look.policy.currency, place), *found)
     found = (*cards.proposal_items(approvals.waiting(place, now=look.now), place), *found)
     engine = wiring.engine()
     if engine is None:
         return found
     return (*cards.decision_items(engine.shipping.backlog(), look.now), *found)
+
+
+def cost_board(look: Look) -> cards.CostBoard:
+    """Return what requests cost, and how the limits stand."""
+    return cards.cost_board(
+        look.spent,
+        look.budgets,
+        look.policy,
+        environment=look.environment,
+        now=look.now,
+    )
 
 
 def matrix_table(look: Look) -> cards.MatrixTable:

@@ -12,8 +12,10 @@ from dashboard.views import (
     approval_policy,
     approvals,
     breakers,
+    cost,
     deployments,
     drafts,
+    drift,
     operations,
     overview,
     pages,
@@ -89,6 +91,7 @@ urlpatterns: list[URLPattern] = [
     path("e/<environment:environment>/", overview.page, name="overview"),
     path("e/<environment:environment>/flags/", pages.flags, name="flags"),
     path("e/<environment:environment>/flags/<flag:name>/set/", actions.set_flag, name="flag-set"),
+    path("e/<environment:environment>/flags/drift/", drift.settle, name="flag-drift"),
     path("e/<environment:environment>/routing/", routes.page, name="routing"),
     path("e/<environment:environment>/routing/explain/", routes.explain, name="routing-explain"),
     path(
@@ -121,6 +124,9 @@ urlpatterns: list[URLPattern] = [
         breakers.release,
         name="breaker-release",
     ),
+    path("e/<environment:environment>/cost/", cost.page, name="cost"),
+    path("e/<environment:environment>/cost/price/", cost.price, name="cost-price"),
+    path("e/<environment:environment>/cost/limit/", cost.limit, name="cost-limit"),
     path("e/<environment:environment>/deployments/", deployments.page, name="deployments"),
     path(
         "e/<environment:environment>/deployments/import/",

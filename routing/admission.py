@@ -69,6 +69,14 @@ class Admission:
             self._leave(ticket)
             self._served_us += SMOOTHING * (self._clock() - began - self._served_us)
 
+    def turn_away(self, rank: Rank) -> int | None:
+        """Return when to come back, for who could only wait in vain; None for everybody else."""
+        queue, now_us = self._queue, self._clock()
+        if not queue.turn_away(rank, now_us, self._served_us):
+            return None
+        self._settle(queue.overdue(now_us))
+        return self._come_back_s()
+
     def figures(self) -> Figures:
         """Return what is in use, who waits and who was sent away."""
         return self._queue.figures(self._clock())
@@ -106,8 +114,9 @@ class Admission:
             future.set_result(shed)
 
     def _none(self, ticket: Ticket, shed: Shed) -> Place:
-        retry_after_s = admission.come_back_s(
-            self._queue.waiting, self._queue.settings.capacity, self._served_us
-        )
         waited_us = self._clock() - ticket.since_us
-        return Place(waited_us=waited_us, shed=shed, retry_after_s=retry_after_s)
+        return Place(waited_us=waited_us, shed=shed, retry_after_s=self._come_back_s())
+
+    def _come_back_s(self) -> int:
+        queue = self._queue
+        return admission.come_back_s(queue.waiting, queue.settings.capacity, self._served_us)

@@ -20,6 +20,7 @@ from routing.core import failures
 from routing.core.circuit import Permit, Result
 from routing.core.decision import Attempt, Decision, Request, State
 from routing.core.once import Once
+from routing.core.telling import Spent
 from routing.core.values import (
     Breaker,
     EnvironmentName,
@@ -101,6 +102,7 @@ class Run:
     waited_us: int = 0
     crowded_s: int | None = None  # when to come back, for who got no place in the line
     repeats: str = ""  # the decision whose answer is given again
+    stopped: Spent | None = None  # the budget that refuses it
 
     @property
     def begun(self) -> bool:
@@ -214,7 +216,7 @@ class Attempts:
         if permit is not None:
             self._board.settle(key, permit, _result(failure, took_us, run))
         elif failure is None:
-            self._board.probe_ok(key)
+            self._board.probe_ok(key, took_us)
 
     async def _call(self, run: Run, path: Path, timeout_s: float) -> tuple[Failure | None, str]:
         run.said_s = None

@@ -21,9 +21,10 @@ from routing.admission import Admission
 from routing.audit import ledger
 from routing.breakers import sharing
 from routing.breakers.board import Board, Key
+from routing.budgeting import Budgets
 from routing.cache.shared import Shared
 from routing.cache.store import ResponseCache
-from routing.changes import override, proposal_ends
+from routing.changes import drift, override, proposal_ends
 from routing.changes.tool_watch import ToolWatch
 from routing.compliance import policy
 from routing.compliance import queries as policies
@@ -32,8 +33,11 @@ from routing.compliance.residency import Residence
 from routing.compliance.tally import Tally
 from routing.core.admission import QueueSettings
 from routing.core.decision import State
+from routing.core.flags import Subject
 from routing.core.settings import Settings
 from routing.core.values import Breaker, EnvironmentName, Path
+from routing.cost import snapshot as costs
+from routing.cost.meter import Meter
 from routing.decisions.log import DecisionLog
 from routing.deployments.engine import Tools
 from routing.flags import snapshot as flags
@@ -65,7 +69,7 @@ class Engine:
         code_version: str,
         settings: Settings,
         clock: Callable[[], datetime],
-        situation: Callable[[EnvironmentName, str], State],
+        situation: Callable[[EnvironmentName, Subject], State],
         refresh: Callable[[], None],
         versions: Callable[[], dict[str, int]],
         shared: Shared | None,
@@ -97,9 +101,14 @@ class Engine:
         )
         self.borders = Borders(row=self.roster.row, client=self.roster.client)
         self.keeper = Keeper(home) if settings.embedded else None
+        self.meter = Meter(lambda environment: costs.current().of(environment))
         self.log = DecisionLog(home / "segments", process=self.name, boot=self.boot)
         self.shipping = Shipping(
-            home / "segments", log=self.log, clock=clock, pause_s=settings.ship_s
+            home / "segments",
+            log=self.log,
+            clock=clock,
+            pause_s=settings.ship_s,
+            budgets=Budgets(self.meter, settings.environments),
         )
         self.watch = Watch(
             environments=settings.environments,
@@ -110,7 +119,7 @@ class Engine:
         self.monitor = HybridHealthMonitor(
             client=self.roster.client,
             breach=self.borders.breach,
-            flags=lambda environment: flags.current().evaluate(environment, ""),
+            flags=lambda environment: flags.current().evaluate(environment),
             board=self.board,
             clock=clock,
             interval_s=settings.probe_s,
@@ -126,6 +135,7 @@ class Engine:
             policy=policies.Live(),
             cache=self.cache,
             admission=self.admission,
+            meter=self.meter,
             listeners=(self.monitor.take, self._count),
         )
 
@@ -193,6 +203,7 @@ class Engine:
             self._adopt(await hand.do(queries.environments))
             await hand.do(self.tools.read)
             self.tools.hand_out()
+            await hand.do(self.shipping.budgets.look, 0, self.clock())
             await hand.do(self.sharing.round)  # a breaker that is forced is so from the start
         await asyncio.to_thread(self.log.open, self.clock())
 
@@ -295,8 +306,10 @@ class Engine:
         matrices.refresh_if_changed()
         self.tools.read()
         policies.refresh_if_changed()
+        costs.refresh_if_changed()
         support.reconcile(self.clock())
         self._support = self._look_at_support()
+        drift.keep(self.settings.environments, self.clock())
         return queries.environments()
 
     def _look_at_support(self) -> Mapping[EnvironmentName, Mapping[str, Any]]:

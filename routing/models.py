@@ -5,6 +5,7 @@ from routing.approvals.models import ApprovalPolicy, Proposal
 from routing.audit.models import DenialCount, Entry, Stream
 from routing.breakers.models import BreakerMove, SharedBreaker
 from routing.compliance.models import CompliancePolicy
+from routing.cost.models import BudgetAlert, CostPolicy, Spend
 from routing.decisions.models import Decision
 from routing.deployments.ledger_models import Operation, Release, Step
 from routing.deployments.models import (
@@ -13,7 +14,7 @@ from routing.deployments.models import (
     DeploymentFinding,
     DeploymentTest,
 )
-from routing.flags.models import Flag, FlagSet, FlagState, Sample, Switch
+from routing.flags.models import Flag, FlagSet, FlagState, FlagTouch, Sample, Switch
 from routing.fleet.models import Environment, LoopLease, Process
 from routing.health.models import HealthMinute, PathHealth
 from routing.matrix.models import MatrixDraft, MatrixVersion, Override
@@ -24,7 +25,9 @@ __all__ = [
     "ApprovalPolicy",
     "AuditRun",
     "BreakerMove",
+    "BudgetAlert",
     "CompliancePolicy",
+    "CostPolicy",
     "Decision",
     "DenialCount",
     "Deployment",
@@ -37,6 +40,7 @@ __all__ = [
     "Flag",
     "FlagSet",
     "FlagState",
+    "FlagTouch",
     "HealthMinute",
     "LoopLease",
     "MatrixDraft",
@@ -51,6 +55,7 @@ __all__ = [
     "Sample",
     "SharedBreaker",
     "SignInDelay",
+    "Spend",
     "Step",
     "Stream",
     "SupportSession",

@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from routing import stream
-from routing.breakers.board import Board, Key
+from routing.breakers.board import Board, Key, monotonic_us
 from routing.core import failures, health
 from routing.core.circuit import Result
 from routing.core.errors import Stale
 from routing.core.flags import FlagName
 from routing.core.health import Known, Looked
-from routing.core.values import Breaker, EnvironmentName, Path
+from routing.core.values import EnvironmentName, Path
 from routing.fleet import leases
 from routing.fleet.leases import Lease
 from routing.health import queries, snapshot, store
@@ -38,7 +38,8 @@ _PROVIDER: Mapping[Path, FlagName] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """One path after its probe; `client` None means not configured, `probe` None not probed.
+    """One path after its probe, which took so long; `client` None means not configured, `probe`
+    None not probed.
 
     `breach` says why it may not be used at all.
     """
@@ -47,6 +48,7 @@ class _Seen:
     path: Path
     client: PathClient | None
     probe: Probe | None
+    took_us: int
     on: bool
     monitored: bool
     breach: str
@@ -73,18 +75,18 @@ class HybridHealthMonitor:
         self._interval_us = int(interval_s * 1_000_000)
         self._window = Window()
         self._looked: dict[tuple[EnvironmentName, Path], deque[Looked]] = {}
-        self._half_open: dict[tuple[EnvironmentName, Path], int] = {}
-        self._last: dict[tuple[EnvironmentName, Path], Breaker] = {}
 
     def take(self, routed: Routed, now: datetime) -> None:
         """Count one routed request: the router's listener."""
         at_us = _us(now)
+        began_us = at_us - _lasted_us(routed)
         budget_us = routed.decision.row.budget_ms * 1000
         for attempt in routed.attempts:
             failure = attempt.failure
             counts = failure is not None and failures.counts_for_breaker(failure) is Result.FAILURE
             sample = Sample(
                 at_us=at_us,
+                began_us=began_us,
                 duration_us=attempt.duration_us,
                 failure=str(failure or ""),
                 counts=counts,
@@ -116,18 +118,20 @@ class HybridHealthMonitor:
             path=path,
             client=client,
             probe=None,
+            took_us=0,
             on=flags[_PROVIDER[path]],
             monitored=flags[FlagName.MONITORING],
             breach=self._breach(environment, path),
         )
         if client is None or not seen.monitored or seen.breach:  # a probe leaves, too
             return seen
+        began_us = monotonic_us()
         try:
             async with asyncio.timeout(PROBE_WITHIN_S):
                 probe = await client.probe()
         except TimeoutError:
             probe = Probe()
-        return replace(seen, probe=probe)
+        return replace(seen, probe=probe, took_us=monotonic_us() - began_us)
 
     def _judge(self, seen: _Seen, now_us: int) -> Measured:
         where = (seen.environment, seen.path)
@@ -140,9 +144,10 @@ class HybridHealthMonitor:
             looked = self._looked.setdefault(where, deque(maxlen=32))
             looked.append(Looked(at_us=now_us, ok=seen.probe.ok, problem=_problem(seen.probe)))
             if seen.probe.ok:
-                self._board.probe_ok(key)
+                self._board.probe_ok(key, seen.took_us)
         breaker = self._board.state(key)
-        since_us = self._since(where, breaker, now_us)
+        ago_us = self._board.mended_ago_us(key)
+        since_us = 0 if ago_us is None else now_us - ago_us  # earlier requests met the fault
         known = Known(
             path=seen.path,
             configured=seen.client is not None,
@@ -166,16 +171,6 @@ class HybridHealthMonitor:
             probe_ok=seen.probe.ok if seen.probe else None,
             observed_us=now_us,
         )
-
-    def _since(self, where: tuple[EnvironmentName, Path], breaker: Breaker, now_us: int) -> int:
-        """Return from when on samples count: from the moment the breaker last went half-open.
-
-        The line stays when it closes again: what came before belongs to the fault.
-        """
-        if breaker is Breaker.HALF_OPEN and self._last.get(where) is not Breaker.HALF_OPEN:
-            self._half_open[where] = now_us
-        self._last[where] = breaker
-        return self._half_open.get(where, 0)
 
 
 class Watch:
@@ -241,6 +236,11 @@ class Watch:
         """Give the leases back, so that another process need not wait for their end."""
         while self._leases:
             leases.release(self._leases.popitem()[1])
+
+
+def _lasted_us(routed: Routed) -> int:
+    """Return how long a request lasted; of an answer in pieces `duration_us` is the first only."""
+    return routed.streamed.total_us if routed.streamed else routed.duration_us
 
 
 def _problem(probe: Probe) -> str:

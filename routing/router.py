@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from routing.admission import Admission, Place
 from routing.attempts import Ask, Attempts, Run
 from routing.breakers.board import Board
 from routing.cache.store import ResponseCache
+from routing.charging import Till
 from routing.compliance import gate
 from routing.compliance.policy import Broken
 from routing.core import telling
@@ -33,11 +33,14 @@ from routing.core.decision import (
     decide,
 )
 from routing.core.errors import Unavailable
+from routing.core.flags import Subject
 from routing.core.rollout import split_bucket
 from routing.core.telling import Told
 from routing.core.values import EnvironmentName, Failure, Operation, Path, Reason, StreamEnd
+from routing.cost.meter import Meter
 from routing.decisions import record
 from routing.decisions.log import DecisionLog
+from routing.doorstep import Doorstep, new_id
 from routing.flow import Flow, Left, Limits, Opening, Outlet
 from routing.paths.base import Answer, PathClient
 from routing.recall import Recall
@@ -90,7 +93,7 @@ class IntelligentRouter:
     def __init__(
         self,
         *,
-        situation: Callable[[EnvironmentName, str], State],
+        situation: Callable[[EnvironmentName, Subject], State],
         client: Callable[[EnvironmentName, Path], PathClient | None],
         board: Board,
         log: DecisionLog,
@@ -98,6 +101,7 @@ class IntelligentRouter:
         policy: gate.InForce,
         cache: ResponseCache | None = None,
         admission: Admission | None = None,
+        meter: Meter | None = None,
         listeners: Sequence[Callable[[Routed, datetime], None]] = (),
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
@@ -106,9 +110,11 @@ class IntelligentRouter:
         self._clock = clock
         self._policy = policy
         self._admission = admission or Admission()
+        self._till = Till(meter or Meter())
         self._listeners = tuple(listeners)
         self._limits = limits
         self._attempts = Attempts(client=client, board=board)
+        self._doorstep = Doorstep(admission=self._admission, log=log, clock=clock, made=Routed)
         self._recall = Recall(
             carry_out=self._in_turn, cache=cache or ResponseCache(), client=client
         )
@@ -125,7 +131,8 @@ class IntelligentRouter:
         Raises Unavailable when the record cannot be written; an emergency is then answered all
         the same and counted in a gap entry. A caller that is cancelled leaves a record too.
         """
-        return await self._carry_out(await self._begin(ask))
+        away = await self._doorstep.meet(ask)
+        return self._told(away) if away else await self._carry_out(await self._begin(ask))
 
     async def stream(self, ask: Ask, outlet: Outlet) -> Routed:
         """Pass the answer to `outlet` piece by piece; return what became of `ask`.
@@ -134,6 +141,9 @@ class IntelligentRouter:
         goes out, and after which nothing is tried again. What begins is on disk before it does,
         its end before this returns. Raises Left when `outlet` does not take a piece in time.
         """
+        away = await self._doorstep.meet(ask)
+        if away:
+            return self._told(away)
         run = await self._begin(ask)
         run.flow = Flow(
             outlet=outlet, begin=lambda path: self._open(run, path), limits=self._limits
@@ -163,7 +173,9 @@ class IntelligentRouter:
             verdict = await asyncio.to_thread(self._check, ask)
         else:
             verdict = self._check(ask)
-        state = gate.within(verdict, self._state(ask))
+        state = self._state(ask)
+        self._doorstep.see(ask, state)
+        state = gate.within(verdict, state)
         now = self._clock()
         request = _request(ask, state, verdict.refusal, now)
         decision = decide(request, state)
@@ -182,6 +194,8 @@ class IntelligentRouter:
         """Have the attempts made when it is the run's turn; what has no path waits for none."""
         if not run.decision.eligible and not run.decision.last_resort:
             return
+        if self._till.refuses(run, self._clock()):
+            return
         emergency = run.ask.operation is Operation.EMERGENCY
         line = rank(run.request.priority, emergency=emergency)
         async with self._admission.place(line, left_s=run.left_s()) as place:
@@ -191,6 +205,8 @@ class IntelligentRouter:
                 return
             if place.waited_us:
                 self._renew(run)
+                if self._till.refuses(run, self._clock()):
+                    return
             await self._attempts.carry_out(run)
 
     def _renew(self, run: Run) -> None:
@@ -208,7 +224,8 @@ class IntelligentRouter:
         )
 
     def _state(self, ask: Ask) -> State:
-        return self._situation(ask.caller.environment, _subject(ask))
+        subject = Subject(name=_subject(ask), groups=ask.caller.groups)
+        return self._situation(ask.caller.environment, subject)
 
     async def _open(self, run: Run, path: Path | None) -> Opening:
         """Book that an answer begins; raises Unavailable as the end's record would.
@@ -233,7 +250,7 @@ class IntelligentRouter:
             await asyncio.shield(self._book(run, status=status))
 
     async def _book(self, run: Run, *, status: int | None = None) -> Routed:
-        routed = self._routed(run, status)
+        routed, charge = self._routed(run, status), self._till.charge(run)
         end = record.End(
             status=routed.status,
             duration_us=routed.duration_us,
@@ -242,10 +259,15 @@ class IntelligentRouter:
             stop_reason=run.answer.stop_reason if run.answer else "",
             streamed=routed.streamed,
             waited_us=run.waited_us,
+            charge=charge,
         )
         body = record.body(self._promise(run, routed.conclusion), end)
         routed = replace(routed, seq=await self._write(run, body, out=run.begun))
+        return self._told(routed)
+
+    def _told(self, routed: Routed) -> Routed:
         now = self._clock()
+        self._till.take(run, charge, routed.seq, now)
         for listener in self._listeners:
             listener(routed, now)
         return routed
@@ -295,6 +317,7 @@ class IntelligentRouter:
             resorted=run.resorted,
             shed=run.shed,
             repeated=bool(run.repeats),
+            stopped=run.stopped is not None,
         )
         told = telling.ANSWERED if run.answer is not None else self._tell(run, conclusion.reason)
         return Routed(
@@ -325,12 +348,8 @@ class IntelligentRouter:
             wait_s=self._attempts.wait_s(run),
             begun=run.begun,
             crowded_s=run.crowded_s,
+            stopped=run.stopped,
         )
-
-
-def new_id(now: datetime) -> str:
-    """Return a fresh decision id: sorted by time to the millisecond, then random."""
-    return f"d{int(now.timestamp() * 1000):012x}{secrets.token_hex(8)}"
 
 
 def _subject(ask: Ask) -> str:

@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from routing import loops, stream
+from routing.budgeting import Budgets
+from routing.cost import spend
 from routing.decisions import shipper
 from routing.decisions.log import DecisionLog
 from routing.decisions.queries import Backlog
@@ -21,13 +23,20 @@ class Shipping:
     """Ships what `log` writes to `folder`, and what the processes before this one left there."""
 
     def __init__(
-        self, folder: Path, *, log: DecisionLog, clock: Callable[[], datetime], pause_s: float
+        self,
+        folder: Path,
+        *,
+        log: DecisionLog,
+        clock: Callable[[], datetime],
+        pause_s: float,
+        budgets: Budgets,
     ) -> None:
         self._log = log
         self._clock = clock
         self._pause_s = pause_s
+        self.budgets = budgets
         self._caught_up_at = clock()
-        self.shipper = Shipper(folder, live=log.stream, synced=lambda: log.synced)
+        self.shipper = Shipper(folder, live=log.stream, synced=lambda: log.synced, count=spend.add)
 
     async def run(self) -> None:
         """Copy what is new; without pause while much waits, ever more rarely without database."""
@@ -37,6 +46,8 @@ class Shipping:
                 await hand.do(self.shipper.close_the_dead, self._clock())
                 began, copied = self._clock(), await hand.try_to(self.shipper.ship)
                 untold += copied or 0
+                if copied is not None:
+                    await hand.try_to(self.budgets.look, self.shipper.stored(), self._clock())
                 now_s = asyncio.get_running_loop().time()
                 if untold and now_s - told_at >= TOLD_S:
                     await hand.try_to(stream.announce, "decisions", None)

@@ -18,12 +18,13 @@ from routing.audit import guards
 from routing.cache.shared import Shared
 from routing.changes import first_run as ground
 from routing.compliance import queries as compliance
-from routing.core import matrix, vocabulary
+from routing.core import audience, matrix, vocabulary
 from routing.core.decision import Decision, PathFacts, State, Versions
 from routing.core.errors import Broken, Unavailable
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, Subject
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName, Health, Operation, Path, Priority, Role
+from routing.cost import snapshot as costs
 from routing.decisions.record import Caller
 from routing.deployments import first, history
 from routing.engine import Engine
@@ -90,6 +91,7 @@ def refresh() -> None:
     tokens.load()
     matrices.refresh()
     compliance.refresh()
+    costs.refresh()
 
 
 def versions() -> dict[str, int]:
@@ -101,6 +103,7 @@ def versions() -> dict[str, int]:
     if _engine is not None:
         seen |= {f"breakers:{e}": moves for e, moves in _engine.sharing.versions().items()}
     seen |= {f"compliance:{e}": compliance.current().of(e).version for e in served}
+    seen |= {f"cost:{e}": costs.current().of(e).version for e in served}
     return seen | {"tokens": tokens.current().version}
 
 
@@ -116,7 +119,7 @@ def find_access_key(access_key_id: str, at: datetime) -> tuple[TokenFacts, str] 
 
 def flags_in_force(environment: EnvironmentName) -> Mapping[FlagName, bool]:
     """Return the flags that this process runs in `environment`, for nobody in particular."""
-    return flags.current().evaluate(environment, "")
+    return flags.current().evaluate(environment)
 
 
 def path_health(environment: EnvironmentName) -> Mapping[Path, Health]:
@@ -133,7 +136,7 @@ def path_health(environment: EnvironmentName) -> Mapping[Path, Health]:
     return health.of(environment, now_us)
 
 
-def situation(environment: EnvironmentName, subject: str) -> State:
+def situation(environment: EnvironmentName, subject: Subject) -> State:
     """Return what is in force in `environment` now, from memory alone."""
     found = path_health(environment)
     kept, switched = matrices.current(), flags.current()
@@ -169,7 +172,10 @@ def explain(
     """
     if _engine is None:
         raise Unavailable("This process routes nothing; ask a running server.", retry_after_s=1)
-    caller = Caller(environment=environment, token="", tenant=subject)
+    tenant = subject.partition("/")[0]
+    caller = Caller(
+        environment=environment, token="", tenant=subject, groups=audience.of_tenant(tenant)
+    )
     words = (Message(role="user", text=prompt),)
     asked = Ask(caller=caller, operation=operation, messages=words, priority=priority)
     return _engine.router.explain(asked)

@@ -6,6 +6,8 @@ from dashboard.cards.approvals import proposal_items
 from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
 from dashboard.cards.backlog import decision_items
 from dashboard.cards.breakers import BreakerBoard, breaker_board
+from dashboard.cards.cost import CostBoard, budget_items, cost_board
+from dashboard.cards.drift import DriftCard, drift_card
 from dashboard.cards.flags import (
     FlagCard,
     FlagCell,
@@ -43,6 +45,8 @@ __all__ = [
     "AuditLine",
     "BreakerBoard",
     "ChangeFeed",
+    "CostBoard",
+    "DriftCard",
     "FlagCard",
     "FlagCell",
     "FlagsGrid",
@@ -58,10 +62,13 @@ __all__ = [
     "ago",
     "audit_line",
     "breaker_board",
+    "budget_items",
     "change_feed",
+    "cost_board",
     "decision_items",
     "diff",
     "direct_bedrock_lane",
+    "drift_card",
     "flag_card",
     "flag_text",
     "flags_grid",

@@ -45,6 +45,15 @@ DEEDS: Mapping[str, tuple[str, str]] = {
         "changed what needs approval in",
         "tried to change what needs approval in",
     ),
+    Action.FLAG_DRIFT: ("found changes around the flags of",) * 2,
+    Action.FLAG_ADOPT: (
+        "adopted what was changed around the flags of",
+        "tried to adopt what was changed around the flags of",
+    ),
+    Action.FLAG_REVERT: (
+        "reverted what was changed around the flags of",
+        "tried to revert what was changed around the flags of",
+    ),
     Action.MATRIX_CHANGE: ("changed the matrix of", "tried to change the matrix of"),
     Action.DRAFT_SAVE: ("drafted the matrix of", "tried to draft the matrix of"),
     Action.DRAFT_DISCARD: (
@@ -62,6 +71,8 @@ DEEDS: Mapping[str, tuple[str, str]] = {
         "changed the compliance policy of",
         "tried to change the compliance policy of",
     ),
+    Action.COST_CHANGE: ("changed prices or limits of", "tried to change prices or limits of"),
+    Action.BUDGET_ALERT: ("reached a level of the budget",) * 2,
     Action.DENIALS_SUPPRESSED: ("was refused too often to book each time",) * 2,
     Action.ROUTE_ASK: ("asked to route", "tried to route"),
     Action.REPORT_READ: ("read the report of", "tried to read the report of"),

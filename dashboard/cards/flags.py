@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dashboard.cards.wording import flag_text
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, State
 from routing.core.guards import PROVIDER, Answer, Judgement
 from routing.core.values import EnvironmentName
+from routing.deployments.desired import Desired
 from routing.flags.queries import Cell, FlagRow, Grid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagCell:
-    """One flag in one environment. `to` is what a lever would switch it to."""
+    """One flag in one environment. `to` is what a lever would switch it to.
+
+    `wanted` is what it should be, as `wanted_by` has it: released, or declared.
+    """
 
     environment: EnvironmentName
     word: str
@@ -25,7 +29,8 @@ class FlagCell:
     changed_at: datetime
     changed_by: str
     entry_seq: int
-    declared: str
+    wanted: str
+    wanted_by: str
     differs: bool
     was_changed: bool
 
@@ -47,72 +52,95 @@ class FlagCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagsGrid:
-    """The flags of one environment at one version of their set."""
+    """The flags of one environment at one version of their set.
+
+    `is_drifted` says that somebody changed flags around us, `is_kept_back` that this is not
+    applied: the rows are what is booked.
+    """
 
     environment: EnvironmentName
     version: int
     now: datetime
     rows: tuple[FlagCard, ...]
+    is_drifted: bool = False
+    is_kept_back: bool = False
 
 
 def flags_grid(
-    grid: Grid, environment: EnvironmentName, *, names: Mapping[str, str], now: datetime
+    grid: Grid,
+    environment: EnvironmentName,
+    *,
+    names: Mapping[str, str],
+    now: datetime,
+    desired: Desired,
 ) -> FlagsGrid:
     """Word `grid` as seen from `environment`; flags that were never laid there are left out."""
+    drifted = environment in grid.drifted
     return FlagsGrid(
         environment=environment,
         version=grid.versions.get(environment, 0),
         now=now,
         rows=tuple(
-            flag_card(row, environment, names) for row in grid.rows if environment in row.cells
+            flag_card(row, environment, names, desired)
+            for row in grid.rows
+            if environment in row.cells
         ),
+        is_drifted=drifted,
+        is_kept_back=drifted and environment is not EnvironmentName.DEVELOPMENT,
     )
 
 
-def flag_card(row: FlagRow, environment: EnvironmentName, names: Mapping[str, str]) -> FlagCard:
-    """Word one flag as seen from `environment`, where it must be laid."""
+def flag_card(
+    row: FlagRow, environment: EnvironmentName, names: Mapping[str, str], desired: Desired
+) -> FlagCard:
+    """Word one flag as seen from `environment`, where it must be laid; `desired` is of there."""
     others = (cell for name, cell in row.cells.items() if name is not environment)
     return FlagCard(
         name=row.name,
         row=list(FlagName).index(row.name) + 1,
         purpose=row.purpose,
         when_off=row.when_off,
-        here=_flag_cell(row.cells[environment], names),
-        elsewhere=tuple(_flag_cell(cell, names) for cell in others),
+        here=_flag_cell(row.cells[environment], names, desired, row.name),
+        elsewhere=tuple(_flag_cell(cell, names, None, row.name) for cell in others),
     )
 
 
-def _flag_cell(cell: Cell, names: Mapping[str, str]) -> FlagCell:
-    state, declared = cell.state, ("off", "on")[cell.default]
+def _flag_cell(
+    cell: Cell, names: Mapping[str, str], desired: Desired | None, name: FlagName
+) -> FlagCell:
+    state = cell.state
+    wanted = desired.states[name] if desired else State(on=cell.default)
     word = "off" if not state.on else "on" if state.percentage == 100 else "partly"
     return FlagCell(
         environment=cell.environment,
         word=word,
-        text=flag_text(state.on, state.percentage),
+        text=flag_text(state.on, state.percentage, state.groups),
         to="off" if state.on else "on",
         version=state.version,
         changed_at=cell.changed_at,
         changed_by=names.get(cell.changed_by, cell.changed_by),
         entry_seq=cell.entry_seq,
-        declared=declared,
-        differs=word != declared,
+        wanted=flag_text(wanted.on, wanted.percentage, wanted.groups),
+        wanted_by="released" if desired and desired.release else "declared",
+        differs=not state.gives_as(wanted),
         was_changed=state.version > 1,
     )
 
 
 def flags_summary(grid: FlagsGrid) -> str:
-    """Say in one sentence how the flags of an environment stand against their declaration."""
+    """Say in one sentence how the flags of an environment stand against what they should be."""
     if not grid.rows:
         return f"No flags were laid in {grid.environment} yet"
+    if grid.is_kept_back:
+        return f"Flags of {grid.environment} were changed around us; that is not applied"
     differing = [card for card in grid.rows if card.here.differs]
+    by = grid.rows[0].here.wanted_by
     if not differing:
-        return f"All {len(grid.rows)} flags of {grid.environment} stand as declared"
+        return f"All {len(grid.rows)} flags of {grid.environment} stand as {by}"
     if len(differing) > 1:
-        return (
-            f"{len(differing)} of {len(grid.rows)} flags of {grid.environment} are not as declared"
-        )
+        return f"{len(differing)} of {len(grid.rows)} flags of {grid.environment} are not as {by}"
     (card,) = differing
-    return f"{card.name} is {card.here.text} in {grid.environment}, declared {card.here.declared}"
+    return f"{card.name} is {card.here.text} in {grid.environment}, {by} {card.here.wanted}"
 
 
 def last_changed(cards: Sequence[FlagCard]) -> FlagCard | None:

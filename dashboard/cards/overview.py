@@ -309,9 +309,19 @@ def open_items(
     laggards: Sequence[str],
     environment: str,
     overrides: Sequence[OverrideRow] = (),
+    wanted_by: str = "declaration",
+    drifted: bool = False,
 ) -> tuple[OpenItem, ...]:
-    """Return what waits for a person: overrides, flags off their declaration, processes behind."""
-    found = [
+    """Return what waits for a person: flags changed around us, overrides, flags off what they
+    should be, processes behind.
+    """
+    around = OpenItem(
+        text=f"Somebody changed flags of {environment} around us, which is not applied: an admin "
+        "adopts or reverts it.",
+        route="flags",
+    )
+    found = [around] if drifted else []
+    found += [
         OpenItem(
             text=f"{row.operation} is overridden to {row.path} until "
             f"{row.ends_at.astimezone(UTC):%H:%M} UTC.",
@@ -322,7 +332,8 @@ def open_items(
     if differing:
         verb = "differs" if len(differing) == 1 else "differ"
         own = "its" if len(differing) == 1 else "their"
-        text = f"{situation_facts.join(differing)} {verb} from {own} declaration in {environment}."
+        from_what = f"{own} declaration" if wanted_by == "declaration" else wanted_by
+        text = f"{situation_facts.join(differing)} {verb} from {from_what} in {environment}."
         found.append(OpenItem(text=text, route="flags"))
     if laggards:
         verb = "runs" if len(laggards) == 1 else "run"

@@ -52,7 +52,7 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(value, Mapping):
         yield name, _plain(value)
     elif FLAG_STATE.issubset(value):
-        yield name, flag_text(value["on"], value["percentage"])
+        yield name, flag_text(value["on"], value["percentage"], value.get("groups", ()))
     else:
         for key, inner in value.items():
             yield from _flat(f"{name} · {key}" if name else str(key), inner)
@@ -70,11 +70,15 @@ def _plain(value: Any) -> str:
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 
 
-def flag_text(on: Any, percentage: Any) -> str:
+def flag_text(on: Any, percentage: Any, groups: Any = ()) -> str:
     """Word the state of a flag."""
     if not on:
         return "off"
-    return "on" if percentage == 100 else f"on for {percentage} %"
+    if percentage == 100:
+        return "on"
+    groups = groups if isinstance(groups, list | tuple) else ()
+    whom = [f"{percentage} %"] if percentage or not groups else []
+    return f"on for {' and '.join([*whom, *map(str, groups)])}"
 
 
 def took(us: int | None) -> str:

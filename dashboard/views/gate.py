@@ -40,6 +40,7 @@ PAGES = (
     Page(name="Flags", route="flags", key="f", right=Right.READ),
     Page(name="Routing", route="routing", key="r", right=Right.READ),
     Page(name="Breakers", route="breakers", key="k", right=Right.READ),
+    Page(name="Cost", route="cost", key="c", right=Right.READ),
     Page(name="Deployments", route="deployments", key="d", right=Right.READ),
     Page(name="Rollback", route="rollback", key="b", right=Right.READ),
     Page(name="Approvals", route="approvals", key="p", right=Right.READ),

@@ -10,11 +10,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from dashboard import cards, partials
-from dashboard.cards import FlagCard, Review
+from dashboard.cards import DriftCard, FlagCard, Review
 from dashboard.views import gate
 from dashboard.views.gate import Visit
 from routing import wiring
-from routing.changes import change, consent
+from routing.access import queries as access
+from routing.changes import change, consent, drift
 from routing.core import rights
 from routing.core.errors import NeedsConfirm, NotFound, Refused, Stale
 from routing.core.flags import FlagName
@@ -47,7 +48,16 @@ def context(
         "one_click": visit.environment is EnvironmentName.DEVELOPMENT,
         "review": review,
         "notices": notices,
+        "drift": _drift(visit) if grid.is_drifted else None,
+        "may_settle": visit.may(Right.SETTLE),
     }
+
+
+def _drift(visit: Visit) -> DriftCard | None:
+    """Return what differs, None where that was settled while the page was made."""
+    found = drift.look(visit.environment)
+    booked = {one.found.changed_by for one in found.differences if one.found}
+    return cards.drift_card(found, access.names(booked)) if found.is_open else None
 
 
 def review(visit: Visit, name: FlagName, to: str, cause: str) -> Review:

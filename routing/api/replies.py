@@ -42,7 +42,7 @@ def _facts(done: Routed) -> dict[str, Any]:
         "decision_id": done.decision_id,
         "operation": str(done.decision.row.operation),
         "matrix_path": str(done.decision.matrix_path),
-        "intended": str(done.decision.intended),
+        "intended": str(done.decision.intended) if done.decision.is_made else None,
         "effective": str(effective) if effective else None,
         "reason": str(done.conclusion.reason),
         "candidates": _candidates(done.conclusion.candidates),

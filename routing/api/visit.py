@@ -25,7 +25,7 @@ from routing.api.outlet import Outlet
 from routing.api.quota import Quota
 from routing.api.refusals import BadSignature, MethodRefused
 from routing.api.wire import Receive, Reply, Scope, Send
-from routing.core import once, rights
+from routing.core import audience, once, rights
 from routing.core.errors import Forbidden, Invalid, NotSignedIn, Unavailable
 from routing.core.rights import Right
 from routing.core.values import Action, Operation
@@ -131,6 +131,7 @@ class Visit:
             request_id=self.request_id,
             synthetic=token.kind is TokenKind.RUN,
             nonce=asked.nonce(said[asked.NONCE]),
+            groups=audience.of(tenant=token.tenant, token=token.name, role=token.role),
         )
         known = Known(token=token, actor=actor, caller=caller, said=said)
         self._check_rights(known, place)

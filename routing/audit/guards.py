@@ -1,4 +1,5 @@
-"""Triggers that hold the audit tables append-only and Waffle's side tables empty.
+"""Triggers that hold the audit tables append-only and Waffle's side tables empty, and count
+what writes flags.
 
 They stop mistakes and plain SQL, not the owner of the database: dropping a trigger is a
 statement too. That is why they are compared at every start, and why the chain exists.
@@ -18,7 +19,16 @@ from django.db import connection as default
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from routing.audit import triggers
-from routing.audit.triggers import CLOSED, DECISION, ENTRY, MARK, STREAM, Guard
+from routing.audit.triggers import (
+    CLOSED,
+    DECISION,
+    ENTRY,
+    FLAGS,
+    MARK,
+    STREAM,
+    TOUCHES,
+    Guard,
+)
 from routing.core.errors import AuditBroken
 
 
@@ -34,7 +44,11 @@ def install(connection: BaseDatabaseWrapper) -> None:
     """
     there = set(connection.introspection.table_names())
     wrong = set(missing(connection))
-    guards = [g for g in guards_of(connection) if g.name in wrong and g.table in there]
+    guards = [
+        g
+        for g in guards_of(connection)
+        if g.name in wrong and {g.table, g.names or g.table} <= there
+    ]
     if not guards:
         return
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
@@ -150,12 +164,22 @@ _REPLACE = (
     f"INSERT OR REPLACE INTO {ENTRY} ({_COLUMNS}) "
     f"SELECT {_COLUMNS} FROM {ENTRY} WHERE stream = '{_SCRATCH}'"
 )
+# Foreign keys are checked at a commit, and none comes.
+_COUNTED = {
+    "an uncounted INSERT of a flag": f'INSERT INTO {FLAGS} (flag_id, environment_id, "on", '
+    "percentage, groups, version, changed_at, changed_by, entry_seq) "
+    f"VALUES ('{_SCRATCH}', '{_SCRATCH}', {{no}}, 100, '[]', 1, '2000-01-01', '', 0)",
+    "an uncounted UPDATE of a flag": f"UPDATE {FLAGS} SET version = 2 "
+    f"WHERE environment_id = '{_SCRATCH}'",
+    "an uncounted DELETE of a flag": f"DELETE FROM {FLAGS} WHERE environment_id = '{_SCRATCH}'",
+}
 
 
 def canary() -> None:
     """Try to alter an entry in every way, on a scratch one that is rolled back, writing nothing.
 
-    Raises AuditBroken, naming the way, when one is not refused by a guard.
+    A scratch flag is written, too. Raises AuditBroken, naming the way, when one is not refused
+    by a guard, or not counted.
     """
     attempts = dict(_ATTEMPTS)
     if default.vendor == "sqlite":
@@ -164,6 +188,7 @@ def canary() -> None:
         with default.cursor() as cursor:
             _lay_scratch(cursor)
         passed = [name for name, statement in attempts.items() if not _refused(statement)]
+        passed += [name for name, statement in _COUNTED.items() if not _counted(statement)]
         transaction.set_rollback(True)
     if passed:
         raise AuditBroken(
@@ -194,3 +219,16 @@ def _refused(statement: str) -> bool:
     except IntegrityError as error:
         return MARK in str(error)
     return False
+
+
+def _counted(statement: str) -> bool:
+    with default.cursor() as cursor:
+        before = _touches(cursor)
+        cursor.execute(statement.format(no="0" if default.vendor == "sqlite" else "false"))
+        return _touches(cursor) == before + 1
+
+
+def _touches(cursor: Any) -> int:
+    cursor.execute(f"SELECT touched FROM {TOUCHES} WHERE environment_id = '{_SCRATCH}'")
+    found = cursor.fetchone()
+    return int(found[0]) if found else 0

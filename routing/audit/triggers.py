@@ -1,4 +1,5 @@
-"""The triggers, as text: what the audit tables and Waffle's side tables refuse."""
+"""The triggers, as text: what the audit tables and Waffle's side tables refuse, and what counts
+the writes of flags, whoever makes them."""
 
 # Every name in these statements is a constant of ours.
 # ruff: noqa: S608
@@ -11,16 +12,21 @@ MARK = "guarded:"  # begins every refusal, so that the canary can tell it from a
 ENTRY, STREAM, DECISION = "routing_entry", "routing_stream", "routing_decision"
 CHAINED = (ENTRY, DECISION)
 CLOSED = ("routing_flag_users", "routing_flag_groups")
+FLAGS, TOUCHES = "routing_flagstate", "routing_flagtouch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """A trigger: `when` is the event clause, `body` SQLite's body or PostgreSQL's function."""
+    """A trigger: `when` is the event clause, `body` SQLite's body or PostgreSQL's function.
+
+    `names` is another table that the body names, empty for none.
+    """
 
     name: str
     table: str
     when: str
     body: str
+    names: str = ""
 
 
 # SQLite: REPLACE deletes rows without firing delete triggers, unless recursive_triggers is
@@ -77,7 +83,36 @@ def sqlite() -> tuple[Guard, ...]:
         )
         for table in CLOSED
     ]
+    guards += [
+        Guard(
+            name=f"counted_{FLAGS}_{verb.lower()}",
+            table=FLAGS,
+            when=f"BEFORE {verb} ON {FLAGS}",
+            body=_count(_WHERE_TOUCHED[verb]),
+            names=TOUCHES,
+        )
+        for verb in ("INSERT", "UPDATE", "DELETE")
+    ]
     return tuple(guards)
+
+
+# A REPLACE also deletes the row with the same id, be it of another environment, unseen by the
+# trigger of deletes.
+_REPLACED = f"SELECT environment_id FROM {FLAGS} WHERE id = NEW.id"
+_WHERE_TOUCHED = {
+    "INSERT": f"SELECT NEW.environment_id AS environment_id UNION {_REPLACED}",
+    "UPDATE": "SELECT OLD.environment_id AS environment_id UNION SELECT NEW.environment_id "
+    f"UNION {_REPLACED}",
+    "DELETE": "SELECT OLD.environment_id AS environment_id",
+}
+
+
+def _count(where: str) -> str:
+    return (
+        f"INSERT INTO {TOUCHES} (environment_id, touched) SELECT environment_id, 0 "
+        f"FROM ({where}) WHERE environment_id NOT IN (SELECT environment_id FROM {TOUCHES}); "
+        f"UPDATE {TOUCHES} SET touched = touched + 1 WHERE environment_id IN ({where});"
+    )
 
 
 # PostgreSQL: one function per trigger, so that the text of each can be compared.
@@ -113,6 +148,34 @@ END
 """
 
 
+def _counts() -> str:
+    def one(row: str) -> str:
+        return f"""
+    INSERT INTO {TOUCHES} AS t (environment_id, touched) VALUES ({row}.environment_id, 1)
+      ON CONFLICT (environment_id) DO UPDATE SET touched = t.touched + 1;"""
+
+    return f"""
+BEGIN
+  IF TG_OP <> 'INSERT' THEN{one("OLD")}
+  END IF;
+  IF TG_OP = 'INSERT' THEN{one("NEW")}
+  ELSIF TG_OP = 'UPDATE' THEN
+    IF NEW.environment_id <> OLD.environment_id THEN{one("NEW")}
+    END IF;
+  END IF;
+  RETURN NULL;
+END
+"""
+
+
+_COUNTS_ALL = f"""
+BEGIN
+  UPDATE {TOUCHES} SET touched = touched + 1;
+  RETURN NULL;
+END
+"""
+
+
 def postgresql() -> tuple[Guard, ...]:
     """Return the triggers of a PostgreSQL database."""
     guards = []
@@ -131,4 +194,11 @@ def postgresql() -> tuple[Guard, ...]:
     for table in CLOSED:
         when = f"BEFORE INSERT ON {table} FOR EACH ROW"
         guards.append(Guard(name=f"closed_{table}", table=table, when=when, body=_STAY_EMPTY))
+    for name, when, body in (
+        ("write", f"AFTER INSERT OR UPDATE OR DELETE ON {FLAGS} FOR EACH ROW", _counts()),
+        ("truncate", f"AFTER TRUNCATE ON {FLAGS} FOR EACH STATEMENT", _COUNTS_ALL),
+    ):
+        guards.append(
+            Guard(name=f"counted_{FLAGS}_{name}", table=FLAGS, when=when, body=body, names=TOUCHES)
+        )
     return tuple(guards)

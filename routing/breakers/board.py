@@ -18,6 +18,7 @@ from routing.core.circuit import Circuit, CircuitSettings, Permit, Result, Trans
 from routing.core.values import Breaker
 
 _LETS_ALL_THROUGH = (Breaker.CLOSED, Breaker.FORCED_CLOSED)
+_MENDING = (Breaker.HALF_OPEN, Breaker.CLOSED)
 __all__ = ["AWAY_US", "Board", "Key", "View", "monotonic_us"]
 
 AWAY_US = 3_000_000  # a store that was not seen for so long is away
@@ -110,13 +111,13 @@ class Board:
         if news:
             self.wake()
 
-    def probe_ok(self, key: Key) -> None:
-        """Let a good probe that made a real call end an open breaker's wait."""
+    def probe_ok(self, key: Key, took_us: int = 0) -> None:
+        """Let a good probe that made a real call, and took so long, end a wait or old trials."""
         with self._lock:
             now_us = self._clock()
             held = self._held(key, now_us)
-            held.put(circuit.probe_ok(held.circuit, now_us))
-            news = bool(held.moves)
+            held.probe_ok(now_us - took_us, now_us)
+            news = bool(held.moves) or held.probed_us is not None
         if news:
             self.wake()
 
@@ -132,6 +133,15 @@ class Board:
             return Breaker.CLOSED
         now_us = held.used_us = self._clock()
         return circuit.state(held.circuit, now_us)
+
+    def mended_ago_us(self, key: Key) -> int | None:
+        """Return how long ago it last went half-open or closed, None if it never opened."""
+        held = self._helds.get(key)
+        if held is None:
+            return None
+        now_us = self._clock()
+        steps = circuit.aged(held.circuit, now_us).history
+        return next((now_us - s.at_us for s in reversed(steps) if _mends(s)), None)
 
     def generation(self, key: Key) -> int:
         """Return how often the breaker of `key` has changed its state."""
@@ -225,6 +235,11 @@ class Board:
         for key, held in self._helds.items():
             if not key.private:
                 held.part(self._era)
+
+
+def _mends(step: Transition) -> bool:
+    """Tell whether trials began here, or had passed before this process heard of them."""
+    return step.target in _MENDING and step.source not in _LETS_ALL_THROUGH
 
 
 def _view(key: Key, found: Circuit, settings: CircuitSettings, now_us: int) -> View:

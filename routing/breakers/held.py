@@ -75,7 +75,8 @@ class Copy:
 class Errand:
     """What a process has to tell the store of one breaker, and how many trials it wants.
 
-    `alone` is the circuit that went on from generation `base` while the store was away.
+    `alone` is the circuit that went on from generation `base` while the store was away,
+    `probed_us` when the last good probe began that trials under way are to hear of.
     """
 
     key: Key
@@ -84,6 +85,7 @@ class Errand:
     want: int = 0
     alone: Circuit | None = None
     base: int = 0
+    probed_us: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,6 +100,7 @@ class Held:
     held_back: int = 0
     wanted: bool = False
     in_vain: bool = False
+    probed_us: int | None = None  # when a good probe began that the store was not told of
     used_us: int = -USED_US
     settled: int | None = None  # the generation up to which the store knows what was done alone
 
@@ -142,6 +145,14 @@ class Held:
             return
         self.put(circuit.cancel(self.circuit, permit))
 
+    def probe_ok(self, began_us: int, now_us: int) -> None:
+        """Let a good probe that began then end a wait; of shared trials the store is to hear."""
+        before = self.circuit.generation
+        self.put(circuit.probe_ok(self.circuit, began_us, now_us))
+        half_open = self.circuit.stored is Breaker.HALF_OPEN
+        if self.linked and half_open and self.circuit.generation == before:
+            self.probed_us = began_us
+
     def put(self, after: Circuit) -> None:
         """Take `after` as the circuit; what moved is noted for the store while linked."""
         if after.generation != self.circuit.generation and self.linked:
@@ -157,8 +168,8 @@ class Held:
             return
         self.ends += [End(permit=permit, result=None) for permit, _ in self.grants]
         self.grants, self.moves = [], []  # what was not told yet is part of what is done alone
-        self.held_back, self.settled = 0, None
-        self.circuit = replace(self.circuit, era=era, leases=(), passed=0)
+        self.held_back, self.settled, self.probed_us = 0, None, None
+        self.circuit = replace(self.circuit, era=era, leases=(), overtaken=(), passed=0)
 
     def leave(self) -> None:
         """Give all back that lies idle here, and want no more of it."""
@@ -179,15 +190,23 @@ class Held:
             )
         self._give_back(now_us)
         want = self._want(now_us)
-        if not (self.moves or self.ends or want):
+        if not (self.moves or self.ends or want or self.probed_us is not None):
             return None
-        return Errand(key=key, moves=tuple(self.moves), ends=tuple(self.ends), want=want)
+        return Errand(
+            key=key,
+            moves=tuple(self.moves),
+            ends=tuple(self.ends),
+            want=want,
+            probed_us=self.probed_us,
+        )
 
     def done(self, errand: Errand, grants: tuple[Permit, ...], now_us: int) -> None:
         """Forget what the store was told and keep the trials that it gave."""
         del self.moves[: len(errand.moves)]
         del self.ends[: len(errand.ends)]
         self.grants += [(permit, now_us) for permit in grants]
+        if self.probed_us == errand.probed_us:
+            self.probed_us = None
         if errand.alone is not None:
             self.settled = errand.alone.generation
         if errand.want:
@@ -211,6 +230,7 @@ class Held:
             fresh,
             era=SHARED,
             leases=(),
+            overtaken=(),
             window=old.window if kept else (),
             consecutive=old.consecutive if kept else 0,
             history=(*old.history, *_seen(old, copy, now_us))[-_KEPT_MOVES:],

@@ -152,6 +152,9 @@ class Sharing:
             after = circuit.settle(
                 after, self._board.settings, end.permit, end.result, at_us, self._jitter()
             )
+        if errand.probed_us is not None and after.stored is Breaker.HALF_OPEN:
+            began_us = at_us - (self._board.now_us() - errand.probed_us)
+            after = circuit.probe_ok(after, began_us, at_us)
         return after, alone
 
     def _moved(self, errand: Errand, at_us: int) -> tuple[Transition, ...]:
@@ -175,6 +178,7 @@ class Sharing:
             timer=timer and Timer(since_us=timer.since_us + ahead_us, lasts_us=timer.lasts_us),
             backoff_us=alone.backoff_us,
             leases=(),
+            overtaken=(),
             passed=0,
             history=tuple(moves),
         )

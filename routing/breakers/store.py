@@ -187,7 +187,8 @@ def _encode(found: Circuit) -> dict[str, Any]:
     return {
         "timer": found.timer and [found.timer.since_us, found.timer.lasts_us],
         "backoff_us": found.backoff_us,
-        "leases": [[x.number, x.timer.since_us, x.timer.lasts_us] for x in found.leases],
+        "leases": _written(found.leases),
+        "overtaken": _written(found.overtaken),
         "issued": found.issued,
         "passed": found.passed,
     }
@@ -201,10 +202,19 @@ def _decode(row: SharedBreaker) -> Circuit:
         generation=row.generation,
         timer=Timer(since_us=timer[0], lasts_us=timer[1]) if timer else None,
         backoff_us=said["backoff_us"],
-        leases=tuple(
-            Lease(number=number, timer=Timer(since_us=since_us, lasts_us=lasts_us))
-            for number, since_us, lasts_us in said["leases"]
-        ),
+        leases=_read(said["leases"]),
+        overtaken=_read(said.get("overtaken", ())),  # rows of older versions have none
         issued=said["issued"],
         passed=said["passed"],
+    )
+
+
+def _written(leases: Sequence[Lease]) -> list[list[int]]:
+    return [[x.number, x.timer.since_us, x.timer.lasts_us] for x in leases]
+
+
+def _read(leases: Iterable[Sequence[int]]) -> tuple[Lease, ...]:
+    return tuple(
+        Lease(number=number, timer=Timer(since_us=since_us, lasts_us=lasts_us))
+        for number, since_us, lasts_us in leases
     )

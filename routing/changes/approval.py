@@ -12,7 +12,7 @@ from routing.core import approval, rights
 from routing.core.approval import Agreed, Bypass, Content, PolicyWish, Under, Wish
 from routing.core.chain import Json
 from routing.core.errors import RuleBroken, Stale
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, State
 from routing.core.guards import Cause
 from routing.core.rights import RIGHTS, Actor, Right
 from routing.core.values import EnvironmentName, ProposalState, Role
@@ -45,6 +45,29 @@ def check(
         return _passed_by(under, needed)
     approval.check_needed(needed, environment)
     return {}
+
+
+def check_adopted(
+    environment: EnvironmentName, states: Mapping[FlagName, tuple[State, State]]
+) -> None:
+    """Raise RuleBroken where adopting what was changed around us would be a way past approval.
+
+    `states` is each flag as booked and as found. Reverting never waits.
+    """
+    shares = {
+        flag: (before.share, after.share)
+        for flag, (before, after) in states.items()
+        if not after.gives_as(before)
+    }
+    needed = needing(environment, shares, None)
+    if needed:
+        raise RuleBroken(
+            f"Refused by the rule {approval.REQUIRED}: in {environment} a change of "
+            f"{', '.join(needed)} needs a second person, however it was made. Revert what was "
+            "changed around us, then propose it.",
+            rule=approval.REQUIRED,
+            flags=[str(flag) for flag in needed],
+        )
 
 
 def needing(

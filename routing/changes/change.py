@@ -11,30 +11,43 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.breakers import queries as breakers
-from routing.changes import approval, consent, reasons, standing
-from routing.core import guards, rights
+from routing.changes import approval, around, consent, reasons, standing
+from routing.core import audience, guards, rights, rollout
 from routing.core.approval import Under, Wish
+from routing.core.booked import as_json
 from routing.core.chain import Json
 from routing.core.errors import Invalid, NotFound
-from routing.core.flags import FlagName, parse_flag
+from routing.core.flags import FlagName, State, parse_flag
 from routing.core.guards import Cause, Judgement
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Health, Path
 from routing.flags import snapshot, store
-from routing.flags.snapshot import State
+from routing.flags.snapshot import Mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetFlag:
     """One flag to one state, never "the other one". `base_version` is the version looked at.
 
-    `percentage` (0 to 100) counts only while the flag is on; off is off for everyone.
+    `percentage` (0 to 100) and `groups` (`core.audience`), who get it whatever the percentage,
+    count only while the flag is on; off is off for everyone.
     """
 
     flag: FlagName
     on: bool
     base_version: int
     percentage: int = 100
+    groups: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> State:
+        """Return the state that is wished for, at the version that it is based on."""
+        return State(
+            on=self.on,
+            percentage=self.percentage,
+            groups=self.groups,
+            version=self.base_version,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +105,10 @@ def apply(
         with transaction.atomic(durable=True):
             if first is not None:
                 first()
-            store.lock(environment)
+            mark = around.begin(environment, now=now)
             states = store.read(environment)
             pending = _pending(wanted, states)
-            judgement = _judge(environment, states, pending, health, cause, now=now)
+            judgement = judge(environment, states, pending, health, cause, now=now)
             consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
             agreed = approval.check(
                 by=by,
@@ -111,6 +124,7 @@ def apply(
                 by=by,
                 now=now,
                 environment=environment,
+                mark=mark,
                 pending=pending,
                 before=states,
                 reason=why,
@@ -162,7 +176,7 @@ def judged(
     """Return what the guards would say to `sets` now, to whoever may look at them."""
     wanted = _checked(sets)
     states = store.read(environment)
-    return _judge(environment, states, _pending(wanted, states), health, cause, now=now)
+    return judge(environment, states, _pending(wanted, states), health, cause, now=now)
 
 
 def needing(
@@ -195,6 +209,7 @@ def _checked(sets: Sequence[SetFlag]) -> tuple[SetFlag, ...]:
             on=item.on,
             base_version=item.base_version,
             percentage=item.percentage if item.on else 100,
+            groups=audience.check(item.groups) if item.on else (),
         )
         for item in sets
     )
@@ -207,6 +222,11 @@ def _checked(sets: Sequence[SetFlag]) -> tuple[SetFlag, ...]:
             raise Invalid(
                 f"The share of {item.flag} is {item.percentage} %; give 0 to 100.",
                 field="percentage",
+            )
+        if item.groups and item.percentage == 100:
+            raise Invalid(
+                f"{item.flag} at 100 % is on for everyone; name groups beside a smaller share.",
+                field="groups",
             )
     return wanted
 
@@ -232,17 +252,13 @@ def _pending(wanted: Sequence[SetFlag], states: Mapping[FlagName, State]) -> tup
 
 
 def _is_already(item: SetFlag, state: State) -> bool:
-    return (item.on, _share(item)) == (state.on, state.share)
-
-
-def _share(item: SetFlag) -> int:
-    return item.percentage if item.on else 0
+    return item.state.gives_as(state)
 
 
 def _shares(
     pending: Sequence[SetFlag], states: Mapping[FlagName, State]
 ) -> dict[FlagName, tuple[int, int]]:
-    return {item.flag: (states[item.flag].share, _share(item)) for item in pending}
+    return {item.flag: (states[item.flag].share, item.state.share) for item in pending}
 
 
 def _wish(item: SetFlag) -> Wish:
@@ -250,34 +266,41 @@ def _wish(item: SetFlag) -> Wish:
         flag=item.flag,
         on=item.on,
         percentage=item.percentage,
+        groups=item.groups,
         base_version=item.base_version,
     )
 
 
-def _judge(
+def judge(
     environment: EnvironmentName,
     states: Mapping[FlagName, State],
     pending: Sequence[SetFlag],
     health: Mapping[Path, Health],
-    cause: Cause | None,
+    cause: Cause | None = None,
     *,
     now: datetime,
 ) -> Judgement:
-    """Judge it as it stands and, while a person holds a path's breaker open, without that path."""
-    declared = snapshot.declared(environment).states
-    before = {flag: states.get(flag, declared[flag]).share for flag in FlagName}
-    wanted = {item.flag: _share(item) for item in pending}
-    after = before | wanted
+    """Return what the guards say to `pending`: as it stands and, while a person holds a path's
+    breaker open, without that path.
+    """
+    before = {**snapshot.declared(environment).states, **states}
+    after = {**before, **{item.flag: item.state for item in pending}}
+    members = {
+        item.flag: rollout.member_ends(before[item.flag], after[item.flag]) for item in pending
+    }
+    had = {flag: state.share for flag, state in before.items()}
+    has = {flag: state.share for flag, state in after.items()}
     shut = {guards.PROVIDER[path]: 0 for path in breakers.shut(environment, now=now)}
     return guards.worst(
         [
             guards.judge_shares(
                 environment=environment,
-                before=before | off,
-                after=after | off,
+                before=had | off,
+                after=has | off,
                 matrix=matrix,
                 health=health,
                 cause=cause,
+                members={flag: ends for flag, ends in members.items() if flag not in off},
             )
             for matrix in standing.matrices(environment, now)
             for off in ([{}, shut] if shut else [{}])
@@ -290,13 +313,24 @@ def _write(
     by: Actor,
     now: datetime,
     environment: EnvironmentName,
+    mark: Mark,
     pending: Sequence[SetFlag],
     before: Mapping[FlagName, State],
     reason: str,
     facts: dict[str, Json],
 ) -> Applied:
-    changes = tuple(_swap(by, now, environment, item, before[item.flag]) for item in pending)
-    version = store.bump(environment)
+    write = around.put if mark.is_drifted else store.swap
+    changes = tuple(
+        Change(
+            flag=item.flag,
+            before=before[item.flag],
+            after=write(
+                environment=environment, flag=item.flag, wanted=item.state, by=by.id, now=now
+            ),
+        )
+        for item in pending
+    )
+    version = store.bump(environment, beyond=around.version(environment, mark))
     one = len(changes) == 1
     entry = ledger.record(
         by=by,
@@ -311,34 +345,10 @@ def _write(
         facts=facts | {"flags_version": version},
     )
     store.seal(environment, [change.flag for change in changes], entry_seq=entry.seq)
+    store.explain(environment, mark)
     transaction.on_commit(snapshot.refresh, robust=True)
     stream.announce("flags", environment)
     return Applied(entry_seq=entry.seq, version=version, changes=changes)
-
-
-def _swap(
-    by: Actor, now: datetime, environment: EnvironmentName, item: SetFlag, before: State
-) -> Change:
-    after = store.swap(
-        environment=environment,
-        flag=item.flag,
-        base_version=item.base_version,
-        on=item.on,
-        percentage=item.percentage,
-        by=by.id,
-        now=now,
-    )
-    return Change(flag=item.flag, before=before, after=after)
-
-
-def as_json(state: State) -> dict[str, Json]:
-    """Return a flag's state as it is booked."""
-    return {
-        "on": state.on,
-        "percentage": state.percentage,
-        "groups": list(state.groups),
-        "version": state.version,
-    }
 
 
 def _facts(judgement: Judgement, cause: Cause | None, confirmed: bool) -> dict[str, Json]:

@@ -9,12 +9,13 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
-from routing.changes.change import as_json
+from routing.changes import around
 from routing.core import rights
+from routing.core.booked import as_json
+from routing.core.flags import State
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Residency
 from routing.flags import snapshot, store
-from routing.flags.snapshot import State
 from routing.fleet import store as fleet
 from routing.fleet.store import PathSettings
 
@@ -71,6 +72,9 @@ def _lay_environment(
 
 
 def _lay_flags(by: Actor, now: datetime, environment: EnvironmentName) -> None:
+    held = around.begin(environment, now=now, deep=True)
+    if held.is_drifted:
+        return  # what is missing may have been taken away; an admin adopts or reverts first
     wanted = {
         flag: State(on=state.on, version=1)
         for flag, state in snapshot.declared(environment).states.items()
@@ -90,5 +94,6 @@ def _lay_flags(by: Actor, now: datetime, environment: EnvironmentName) -> None:
         facts={"flags_version": version},
     )
     store.seal(environment, laid, entry_seq=entry.seq)
+    store.explain(environment, held)
     transaction.on_commit(snapshot.refresh, robust=True)
     stream.announce("flags", environment)

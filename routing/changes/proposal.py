@@ -249,6 +249,7 @@ def sets_of(content: Content) -> tuple[SetFlag, ...]:
             flag=wish.flag,
             on=wish.on,
             percentage=wish.percentage,
+            groups=wish.groups,
             base_version=wish.base_version,
         )
         for wish in content.sets

@@ -35,7 +35,7 @@ class Rank(StrEnum):
 class Shed(StrEnum):
     """Why a request was sent away."""
 
-    FULL = "full"  # nobody in the room ranked lower
+    FULL = "full"  # nobody in the room ranked lower, or too many are ahead
     EVICTED = "evicted"  # somebody came who ranks higher
     WAITED = "waited"  # its time in the line was over
 
@@ -125,6 +125,7 @@ class Queue:
         self._issued = 0
         self._full_since_us: int | None = None  # when the first had to wait
         self._free_since_us: int | None = None  # when a place became free
+        self._left_us = 0  # when a place was given back last
         self._counts: dict[Rank, Counter[Shed]] = {r: Counter() for r in _RANKS}
 
     @property
@@ -140,7 +141,7 @@ class Queue:
             self._running[ticket.number] = ticket
             self._note_free(now_us)
             return Arrival(ticket=ticket, started=True)
-        shed = self._overdue(now_us)
+        shed = self.overdue(now_us)
         if self.waiting >= self.settings.room:
             out = self._lowest(rank) or ticket
             shed[out.number] = Shed.FULL if out is ticket else Shed.EVICTED
@@ -151,6 +152,24 @@ class Queue:
                 self._full_since_us = now_us
             self._lines[rank][ticket.number] = ticket
         return Arrival(ticket=ticket, started=False, shed=shed)
+
+    def turn_away(self, rank: Rank, now_us: int, served_us: float) -> bool:
+        """Tell whether a newcomer could only wait in vain; it is counted as shed.
+
+        The room is full of those who rank no lower; or, in an overload, more of them wait than
+        places come free in the time that one may wait: as often as with each held for
+        `served_us`, and no oftener than lately. Never an emergency.
+        """
+        if rank is Rank.EMERGENCY or self._may_start(rank):
+            return False
+        ahead = sum(len(self._lines[r]) for r in _RANKS[: _RANKS.index(rank) + 1])
+        full = ahead >= self.settings.room
+        if not full and self.overloaded(now_us):
+            every_us = max(served_us / self.settings.capacity, now_us - self._left_us)
+            full = ahead * every_us > self.settings.overload_wait_us
+        if full:
+            self._counts[rank][Shed.FULL] += 1
+        return full
 
     def patience_us(self, ticket: Ticket, now_us: int) -> int:
         """Return how long `ticket` may wait from now on, at most.
@@ -166,6 +185,7 @@ class Queue:
         """Give the place of `ticket` back; return who starts in its stead, at most once."""
         if self._running.pop(ticket.number, None) is None:
             return []
+        self._left_us = now_us
         started = []
         while (first := self._first()) is not None and self._may_start(first.rank):
             self._take_out(first)
@@ -182,6 +202,22 @@ class Queue:
         if why is not None:
             self._counts[ticket.rank][why] += 1
         return True
+
+    def overdue(self, now_us: int) -> dict[int, Shed]:
+        """Send away, by number, whom the overload found with more patience than is left now."""
+        shed: dict[int, Shed] = {}
+        if not self.overloaded(now_us):
+            return shed
+        for rank in _RANKS[1:]:
+            line = self._lines[rank]
+            while line:
+                oldest = next(iter(line.values()))
+                if now_us - oldest.since_us < self.settings.overload_wait_us:
+                    break
+                del line[oldest.number]
+                shed[oldest.number] = Shed.WAITED
+                self._counts[rank][Shed.WAITED] += 1
+        return shed
 
     def overloaded(self, now_us: int) -> bool:
         """Tell whether places have been short for too long to call it a burst."""
@@ -232,22 +268,6 @@ class Queue:
             if self._lines[rank]:
                 return next(reversed(self._lines[rank].values()))
         return None
-
-    def _overdue(self, now_us: int) -> dict[int, Shed]:
-        """Send away whom the overload found with more patience than is left now."""
-        shed: dict[int, Shed] = {}
-        if not self.overloaded(now_us):
-            return shed
-        for rank in _RANKS[1:]:
-            line = self._lines[rank]
-            while line:
-                oldest = next(iter(line.values()))
-                if now_us - oldest.since_us < self.settings.overload_wait_us:
-                    break
-                del line[oldest.number]
-                shed[oldest.number] = Shed.WAITED
-                self._counts[rank][Shed.WAITED] += 1
-        return shed
 
     def _take_out(self, ticket: Ticket) -> None:
         self._lines[ticket.rank].pop(ticket.number, None)

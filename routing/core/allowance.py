@@ -20,7 +20,7 @@ BYTES_PER_TOKEN = 4  # of English text; others take fewer bytes, and the answer'
 MOST_USED = 100_000_000  # a count beyond it is no count
 
 # The model may have written all it was allowed to, and nobody says how much.
-_UNTOLD = frozenset({Failure.TIMEOUT, Failure.TRUNCATED, Failure.OUTCOME_UNKNOWN})
+UNTOLD = frozenset({Failure.TIMEOUT, Failure.TRUNCATED, Failure.OUTCOME_UNKNOWN})
 
 
 class Limit(StrEnum):
@@ -79,7 +79,7 @@ def used(
         return min(MOST_USED, max(0, told[0]) + max(0, told[1]))
     if answer is not None:
         return tokens(texts) + tokens([answer])
-    return estimated if _UNTOLD.intersection(failures) else 0
+    return estimated if UNTOLD.intersection(failures) else 0
 
 
 class Spending:

@@ -99,6 +99,7 @@ class Wish:
     on: bool
     percentage: int
     base_version: int
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,7 @@ def write(content: Content) -> str:
                 "flag": str(wish.flag),
                 "on": wish.on,
                 "percentage": wish.percentage,
+                "groups": list(wish.groups),
                 "base_version": wish.base_version,
             }
             for wish in ordered(content.sets)
@@ -176,6 +178,7 @@ def _content(said: Any) -> Content:
                 flag=FlagName(one["flag"]),
                 on=bool(one["on"]),
                 percentage=int(one["percentage"]),
+                groups=tuple(str(group) for group in one["groups"]),
                 base_version=int(one["base_version"]),
             )
             for one in said["sets"]

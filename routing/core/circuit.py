@@ -114,19 +114,29 @@ def cancel(circuit: Circuit, permit: Permit) -> Circuit:
     if permit.era != circuit.era:
         return circuit
     left = tuple(lease for lease in circuit.leases if lease.number != permit.number)
-    return circuit if len(left) == len(circuit.leases) else replace(circuit, leases=left)
+    late = tuple(lease for lease in circuit.overtaken if lease.number != permit.number)
+    if (len(left), len(late)) == (len(circuit.leases), len(circuit.overtaken)):
+        return circuit
+    return replace(circuit, leases=left, overtaken=late)
 
 
-def probe_ok(circuit: Circuit, now_us: int) -> Circuit:
-    """Return `circuit` after a good synthetic probe: open becomes half-open, never closed.
+def probe_ok(circuit: Circuit, began_us: int, now_us: int) -> Circuit:
+    """Return `circuit` after a good synthetic probe that began then: open becomes half-open.
 
-    A forced circuit stays as the person left it. Report only probes that made a real call here;
-    that a connection can be made says little about the calls that tripped the circuit.
+    It never closes. In half-open, trials that began before the probe give up their slots, for
+    they may hang in a fault that is over. Their results count all the same, until a trial that
+    was not overtaken passes. A forced circuit stays as the person left it. Report only probes
+    that made a real call here; that a connection can be made says little about the calls that
+    tripped the circuit.
     """
     circuit = aged(circuit, now_us)
-    if circuit.stored is not Breaker.OPEN:
+    if circuit.stored is Breaker.OPEN:
+        return _move(circuit, Breaker.HALF_OPEN, Why.GOOD_PROBE, now_us)
+    late = tuple(lease for lease in circuit.leases if lease.timer.since_us < began_us)
+    if not late:
         return circuit
-    return _move(circuit, Breaker.HALF_OPEN, Why.GOOD_PROBE, now_us)
+    left = tuple(lease for lease in circuit.leases if lease not in late)
+    return replace(circuit, leases=left, overtaken=(*circuit.overtaken, *late))
 
 
 def follow(  # noqa: PLR0917 - one fact each, in the order of a call
@@ -147,8 +157,8 @@ def follow(  # noqa: PLR0917 - one fact each, in the order of a call
         return circuit
     if why in _TRIPS and circuit.stored is Breaker.CLOSED:
         return _open(circuit, settings, why, now_us, jitter)
-    if why is Why.GOOD_PROBE:
-        return probe_ok(circuit, now_us)
+    if why is Why.GOOD_PROBE and circuit.stored is Breaker.OPEN:
+        return probe_ok(circuit, now_us, now_us)
     ended = circuit.stored is Breaker.OPEN if why is Why.WAIT_OVER else circuit.stored in _FORCED
     if why in _ENDS and ended:
         return _move(circuit, _AFTER[circuit.stored], why, now_us)
@@ -198,10 +208,15 @@ def aged(circuit: Circuit, now_us: int) -> Circuit:
             return circuit if timer is circuit.timer else replace(circuit, timer=timer)
         why = Why.WAIT_OVER if circuit.stored is Breaker.OPEN else Why.FORCE_ENDED
         return _move(circuit, _AFTER[circuit.stored], why, timer.ends_us)
-    if not circuit.leases:
+    if not circuit.leases and not circuit.overtaken:
         return circuit
-    seen = (replace(lease, timer=lease.timer.seen(now_us)) for lease in circuit.leases)
-    return replace(circuit, leases=tuple(s for s in seen if s.timer.ends_us > now_us))
+    left, late = _held(circuit.leases, now_us), _held(circuit.overtaken, now_us)
+    return replace(circuit, leases=left, overtaken=late)
+
+
+def _held(leases: tuple[Lease, ...], now_us: int) -> tuple[Lease, ...]:
+    seen = (replace(lease, timer=lease.timer.seen(now_us)) for lease in leases)
+    return tuple(lease for lease in seen if lease.timer.ends_us > now_us)
 
 
 def _move(
@@ -253,7 +268,9 @@ def _tried(
     if result is not Result.SUCCESS:
         return freed, Why.TRIAL_FAILED if result is Result.FAILURE else Why.TRIAL_SLOW
     if freed.passed + 1 < settings.trials_to_close:
-        return replace(freed, passed=freed.passed + 1), None
+        # Nothing that an older trial still has to tell says more than this newer one.
+        late = freed.overtaken if len(freed.leases) == len(circuit.leases) else ()
+        return replace(freed, passed=freed.passed + 1, overtaken=late), None
     return _move(freed, Breaker.CLOSED, Why.TRIALS_PASSED, now_us), None
 
 

@@ -115,8 +115,9 @@ class Circuit:
     """One breaker. Ask `state` for its state: `stored` is that of the last look.
 
     `timer` is the term of an open or forced state, `backoff_us` the last wait before jitter,
-    `history` the last transitions, oldest first. `era` names whose generations these are: 0 is
-    the count that processes share, any other that of one process on its own.
+    `history` the last transitions, oldest first. The trials of `overtaken` hold no slot: a good
+    probe began after them. `era` names whose generations these are: 0 is the count that processes
+    share, any other that of one process on its own.
     """
 
     stored: Breaker = Breaker.CLOSED
@@ -126,6 +127,7 @@ class Circuit:
     consecutive: int = 0
     backoff_us: int = 0
     leases: tuple[Lease, ...] = ()
+    overtaken: tuple[Lease, ...] = ()
     issued: int = 0
     passed: int = 0
     era: int = 0

@@ -120,6 +120,11 @@ class Decision:
     reason: Reason
 
     @property
+    def is_made(self) -> bool:
+        """Tell whether anything was decided; `intended` is no more than the matrix's path else."""
+        return self.reason is not Reason.SHED
+
+    @property
     def eligible(self) -> tuple[Path, ...]:
         """The paths to try, in order."""
         return tuple(c.path for c in self.candidates if c.skip is None)
@@ -198,6 +203,18 @@ def decide(request: Request, state: State) -> Decision:
         candidates=candidates,
         last_resort=resort,
         reason=because,
+    )
+
+
+def undecided(row: Row) -> Decision:
+    """Return what stands for the decision of a request that was sent away before there was one."""
+    return Decision(
+        row=row,
+        matrix_path=row.primary,
+        intended=row.primary,
+        candidates=(),
+        last_resort=(),
+        reason=Reason.SHED,
     )
 
 
@@ -281,13 +298,15 @@ def conclude(
     resorted: bool = False,
     shed: bool = False,
     repeated: bool = False,
+    stopped: bool = False,
 ) -> Conclusion:
     """Return what became of `decision` after `attempts`.
 
     The effective path is that of the successful attempt, None without one. `held` names eligible
     paths that were passed over when their turn came (a breaker gave no permit, no time was
     left); `resorted` says that the answer came from the last resort; `shed` that no slot of it
-    was free; `repeated` that an answer was given again, by no path.
+    was free; `repeated` that an answer was given again, by no path; `stopped` that a budget
+    which is spent let nothing be tried.
     """
     held = held or {}
     answered = next((a.path for a in attempts if a.failure is None), None)
@@ -300,6 +319,8 @@ def conclude(
         reason = Reason.REFUSED_COMPLIANCE
     elif repeated:
         reason = Reason.CACHE_HIT
+    elif stopped:
+        reason = Reason.REFUSED_BUDGET
     elif answered is None:
         reason = Reason.SHED if shed else Reason.NO_PATH
     elif resorted:

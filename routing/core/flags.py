@@ -37,6 +37,46 @@ class Declared:
     on_in: frozenset[EnvironmentName]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """One flag in one environment. While it is on, `percentage` (0 to 100) of all subjects get it,
+    and every member of `groups` (words of `audience`)."""
+
+    on: bool
+    percentage: int = 100
+    groups: tuple[str, ...] = ()
+    version: int = 0
+
+    @property
+    def share(self) -> int:
+        """Return the percentage of subjects that get it: 0 for nobody, 100 for everyone.
+
+        While a group gets it, it is 1 at least: some do.
+        """
+        if not self.on:
+            return 0
+        return self.percentage or (1 if self.groups else 0)
+
+    @property
+    def favoured(self) -> tuple[str, ...]:
+        """Return the groups that get it whatever the percentage, none while it is off."""
+        return self.groups if self.on else ()
+
+    def gives_as(self, other: State) -> bool:
+        """Tell whether the same subjects get it in both states."""
+        return (self.share, self.favoured) == (other.share, other.favoured)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """For whom a flag is asked: `name` chooses the share, `groups` are what its token says."""
+
+    name: str = ""
+    groups: frozenset[str] = frozenset()
+
+
+NOBODY = Subject()  # in particular
+
 _ALL = frozenset(EnvironmentName)
 _NONE: frozenset[EnvironmentName] = frozenset()
 

@@ -18,6 +18,7 @@ from routing.core.values import EnvironmentName, Health, Operation, Path, Priori
 
 Flags = Mapping[FlagName, bool]
 Losses = Mapping[Operation, tuple[Priority, ...]]
+Ends = frozenset[tuple[bool, bool]]
 
 
 class Answer(StrEnum):
@@ -158,10 +159,12 @@ def judge_shares(
     matrix: Matrix,
     health: Mapping[Path, Health],
     cause: Cause | None = None,
+    members: Mapping[FlagName, Ends] | None = None,
 ) -> Judgement:
     """Return the worst judgement over everyone whom a change of shares (0 to 100 %) can meet.
 
-    A flag on for a share is judged as off and as on. Effects of equally bad cases are joined.
+    A flag on for a share is judged as off and as on; `members` says what else happens to those
+    of groups (`rollout.member_ends`). Effects of equally bad cases are joined.
     """
     cases = [
         judge(
@@ -172,7 +175,7 @@ def judge_shares(
             health=health,
             cause=cause,
         )
-        for case in _cases(before, after)
+        for case in _cases(before, after, members or {})
     ]
     return worst(cases)
 
@@ -267,16 +270,23 @@ _WEIGHT = (
 
 
 def _cases(
-    before: Mapping[FlagName, int], after: Mapping[FlagName, int]
+    before: Mapping[FlagName, int],
+    after: Mapping[FlagName, int],
+    members: Mapping[FlagName, Ends],
 ) -> Iterator[tuple[tuple[FlagName, tuple[bool, bool]], ...]]:
     return itertools.product(
-        *([(flag, end) for end in _ends(flag, before[flag], after[flag])] for flag in after)
+        *(
+            [(flag, end) for end in _ends(flag, before[flag], after[flag], members)]
+            for flag in after
+        )
     )
 
 
-def _ends(flag: FlagName, before: int, after: int) -> list[tuple[bool, bool]]:
+def _ends(
+    flag: FlagName, before: int, after: int, members: Mapping[FlagName, Ends]
+) -> list[tuple[bool, bool]]:
     """A flag that no rule asks about needs no case of its own: it only multiplies the work."""
-    every = sorted(rollout.ends(before, after))
+    every = sorted(rollout.ends(before, after) | members.get(flag, frozenset()))
     return every if flag in _JUDGED else every[:1]
 
 

@@ -64,9 +64,10 @@ class Known:
     """Everything that the status of one path is judged from.
 
     `breach` says why compliance shuts the path, empty where it does not: such a path is off and
-    red, whatever else is known. `since_us` is when the breaker last went half-open, 0 if it never
-    did: older traffic leaves the status, and older probes do once one has succeeded since.
-    `traffic` is counted by the caller over the window, from `since_us` on.
+    red, whatever else is known. `since_us` is when the breaker last went half-open (or closed
+    from there), 0 if it never did: older traffic leaves the status, and older probes do once one
+    has succeeded since. `traffic` is counted by the caller over the window: what began since
+    `since_us`.
     """
 
     path: Path

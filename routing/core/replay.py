@@ -18,7 +18,7 @@ from routing.core.decision import Decision, Override, Request, State, decide
 from routing.core.errors import HybridOpsError
 from routing.core.flags import FlagName
 from routing.core.matrix import Matrix
-from routing.core.values import Failure, Operation, Path, Skip
+from routing.core.values import Failure, Operation, Path, Reason, Skip
 
 _ALWAYS_US = 2**53 - 1
 
@@ -131,10 +131,14 @@ def _rank(item: tuple[Cell, int]) -> tuple[Any, ...]:
 
 def _cell(record: Mapping[str, Any], proposal: Proposal) -> Cell | None:
     """Return where the request of `record` would end instead, None where it ends as it did."""
+    if record["arguments"] is None and record["reason"] == Reason.SHED:
+        return None  # sent away before a decision, whatever would have been decided
     request, state = arguments.unpack(record["arguments"])
     decided = decide(request, state)
     if not agrees(record, decided):
         raise _Mismatch
+    if record.get("reason") == Reason.REFUSED_BUDGET:
+        return None  # a budget asks for no path, so it would refuse the request on any
     before = Path(record["effective"]) if record["effective"] else None
     again = decide(*proposed(request, state, proposal))
     if _tries(again) == _tries(decided):

@@ -23,6 +23,7 @@ class Right(StrEnum):
     DEPLOY_PRODUCTION = "deploy_production"
     ROLL_BACK = "roll_back"
     SETTINGS = "settings"  # path settings, people, roles, tokens, keys
+    SETTLE = "settle"  # adopt or revert what was changed around us
     BREAK_GLASS = "break_glass"
 
 

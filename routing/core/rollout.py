@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, State, Subject
 from routing.core.values import EnvironmentName, Operation
 
 # A constant of the product: another salt would move every subject at once.
@@ -43,6 +43,17 @@ def is_in(flag: FlagName, subject: str, percentage: int) -> bool:
     return bucket(flag, subject) < percentage
 
 
+def gets(flag: FlagName, state: State, subject: Subject) -> bool:
+    """Tell whether `subject` gets `flag` in that `state`."""
+    if not state.on:
+        return False
+    if state.percentage == SHARES:
+        return True
+    if state.groups and not subject.groups.isdisjoint(state.groups):
+        return True
+    return state.percentage > 0 and bucket(flag, subject.name) < state.percentage
+
+
 def ends(before: int, after: int) -> frozenset[tuple[bool, bool]]:
     """Return what a change from `before` to `after` percent does to anyone: (had it, has it).
 
@@ -51,3 +62,19 @@ def ends(before: int, after: int) -> frozenset[tuple[bool, bool]]:
     """
     thresholds = {0, before, after} - {SHARES}
     return frozenset((at < before, at < after) for at in thresholds)
+
+
+def member_ends(before: State, after: State) -> frozenset[tuple[bool, bool]]:
+    """Return what a change does to members of the groups of either state: (had it, has it)."""
+    had, has = set(before.favoured), set(after.favoured)
+    found = {(True, True)} if had and has else set()
+    if had - has:
+        found |= {(True, on) for on in _either(after.percentage if after.on else 0)}
+    if has - had:
+        found |= {(on, True) for on in _either(before.percentage if before.on else 0)}
+    return frozenset(found)
+
+
+def _either(percentage: int) -> set[bool]:
+    """Return what subjects get of a share: nobody of 0, everybody of 100, both between."""
+    return {on for on, some in ((True, percentage > 0), (False, percentage < SHARES)) if some}

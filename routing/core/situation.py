@@ -280,18 +280,22 @@ def _what_became(facts: Facts) -> str:
     total = sum(one.total for one in facts.asked)
     if not total:
         return f"No requests in {facts.window}."
-    lost = total - sum(one.answered for one in facts.asked)
+    refused = sum(_refused(one) for one in facts.asked)
+    lost = total - sum(one.answered for one in facts.asked) - refused
     moved = sum(one.moved for one in facts.asked)
-    if not lost and not moved:
+    if not lost and not moved and not refused:
         them = situation_facts.requests(facts, total)
         return f"{them} in {facts.window}, answered as intended."
     told = []
     if lost:
         told.append(f"{situation_facts.part(facts, lost, total)} got no answer")
+    if refused:
+        them = f"{refused} of {total}" if told else situation_facts.part(facts, refused, total)
+        told.append(f"{them} {'was' if refused == 1 else 'were'} refused by a rule or a budget")
     if moved:
-        them = f"{moved} of {total}" if lost else situation_facts.part(facts, moved, total)
+        them = f"{moved} of {total}" if told else situation_facts.part(facts, moved, total)
         told.append(f"{them} took another path than intended")
-    more = "" if lost or total == 1 else ", none failed"
+    more = "" if lost or refused or total == 1 else ", none failed"
     return f"In {facts.window} {join(told)}{more}."
 
 

@@ -19,6 +19,14 @@ class Told:
     retry_after_s: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """A budget that refuses a request: which one in words, and when it begins anew."""
+
+    advice: str
+    retry_after_s: int
+
+
 ANSWERED = Told(status=200, code="", advice="")
 _PART = "The answer is incomplete and nothing was added to it."
 _CROWDED = (
@@ -37,18 +45,27 @@ def tell(
     wait_s: int,
     begun: bool = False,
     crowded_s: int | None = None,
+    stopped: Spent | None = None,
 ) -> Told:
     """Return what to tell a caller who gets no answer; total over its arguments.
 
     `refusal` names the compliance rule that the request broke, `said_s` is the provider's own
     hint, `wait_s` how long until a breaker lets the next trial through. `begun` says that a part
     of the answer had reached the caller, so that no other path was thought of; `crowded_s` when
-    the line before execution should have passed, None for who got through it.
+    the line before execution should have passed, None for who got through it; `stopped` the
+    budget that is spent.
     """
     if reason is Reason.REFUSED_COMPLIANCE:
         return Told(status=422, code=str(reason), advice=refusal or _BREACH)
+    if stopped is not None:
+        return Told(
+            status=429,
+            code=str(Reason.REFUSED_BUDGET),
+            advice=stopped.advice,
+            retry_after_s=stopped.retry_after_s,
+        )
     if crowded_s is not None:
-        return Told(status=503, code=str(Reason.SHED), advice=_CROWDED, retry_after_s=crowded_s)
+        return crowded(crowded_s)
     if reason is Reason.SHED:
         advice = "Both slots for forced emergencies are taken; send it again at once."
         return Told(status=503, code=str(reason), advice=advice, retry_after_s=1)
@@ -70,3 +87,8 @@ def tell(
         advice="No path could answer; each candidate and attempt says why.",
         retry_after_s=hint or wait_s,
     )
+
+
+def crowded(retry_after_s: int) -> Told:
+    """Return what to tell a caller for whom there is no place in the line."""
+    return Told(status=503, code=str(Reason.SHED), advice=_CROWDED, retry_after_s=retry_after_s)

@@ -7,11 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from routing.core import arguments
+from routing.core import arguments, cost
 from routing.core.chain import MAX_INT, Json
+from routing.core.cost import Charge
 from routing.core.decision import Attempt, Conclusion, Decision, Request, State
 from routing.core.once import Once
-from routing.core.values import EnvironmentName, Failure, Reason, StreamEnd
+from routing.core.values import (
+    EnvironmentName,
+    Failure,
+    Operation,
+    Priority,
+    Reason,
+    StreamEnd,
+)
 from routing.decisions.log import stamp
 
 OPENING = "begun"
@@ -19,7 +27,10 @@ OPENING = "begun"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asked, as the token says; `nonce` marks a run's traffic, which is always synthetic."""
+    """Who asked, as the token says; `nonce` marks a run's traffic, which is always synthetic.
+
+    `groups` are those that flags know (`core.audience`).
+    """
 
     environment: EnvironmentName
     token: str
@@ -27,6 +38,7 @@ class Caller:
     request_id: str = ""
     synthetic: bool = False
     nonce: str = ""
+    groups: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +79,7 @@ class Judged:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     """How the request ended: HTTP status, µs in all and in the line before execution, tokens where
-    the path told them.
+    the path told them, and what they cost; `charge` is None where nothing can have been billed.
 
     Of an answer in pieces `duration_us` is until the first, which is what its budget is about.
     """
@@ -79,6 +91,7 @@ class End:
     stop_reason: str = ""
     streamed: Streamed | None = None
     waited_us: int = 0
+    charge: Charge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +116,24 @@ class Promise:
     once: Once | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Away:
+    """A request that was sent away at the door: nothing was decided, no text was looked at.
+
+    `matrix` is the version whose row gave `priority` and the budget.
+    """
+
+    decision_id: str
+    now: datetime
+    caller: Caller
+    priority: Priority
+    matrix: int
+    decision: Decision
+    status: int
+    failure: Failure
+    duration_us: int
+
+
 def prompt(*, masked: Sequence[str], asked: Sequence[str], pii: Sequence[str] = ()) -> Prompt:
     """Return what is kept; each text is hashed with its length, so none can be shifted."""
     digest = hashlib.sha256()
@@ -123,8 +154,34 @@ def body(promise: Promise, end: End) -> dict[str, Json]:
         "duration_us": end.duration_us,
         "waited_us": end.waited_us,
         "usage": _tokens(end.usage),
+        "cost": cost.pack(end.charge),
         "stop_reason": _words(end.stop_reason),
         "streamed": _stream(end.streamed),
+    }
+
+
+def away(gone: Away) -> dict[str, Json]:
+    """Return the record of a request that was sent away before anything was decided.
+
+    It has no arguments to decide by again, and neither an intended path nor a prompt's digest.
+    """
+    row = gone.decision.row
+    return {
+        **_asked(gone.decision_id, gone.now, gone.caller, row.operation),
+        "kind": "decision",
+        "priority": str(gone.priority),
+        "arguments": None,
+        "versions": {"matrix": gone.matrix},
+        "matrix_path": str(row.primary),
+        "intended": None,
+        "attempts": [],
+        "effective": None,
+        "reason": str(Reason.SHED),
+        "budget_ms": row.budget_ms,
+        "status": gone.status,
+        "failure": str(gone.failure),
+        "duration_us": gone.duration_us,
+        "waited_us": 0,
     }
 
 
@@ -150,6 +207,7 @@ def lost(opened: Mapping[str, Json], *, now: datetime) -> dict[str, Json]:
         "duration_us": None,
         "waited_us": None,
         "usage": None,
+        "cost": cost.pack(Charge(open=True)),
         "stop_reason": "",
         "streamed": {"end": str(StreamEnd.LOST), "pieces": None, "bytes": None, "total_us": None},
     }
@@ -161,16 +219,7 @@ def _said(promise: Promise) -> dict[str, Json]:
     judged, once = promise.judged, promise.once
     keyed: dict[str, Json] = {"once": [once.key, once.body]} if once else {}
     return {
-        "v": 1,
-        "id": promise.decision_id,
-        "at": stamp(promise.now),
-        "environment": str(caller.environment),
-        "operation": str(promise.request.operation),
-        "token": caller.token,
-        "tenant": caller.tenant,
-        "request_id": caller.request_id,
-        "synthetic": caller.synthetic,
-        "nonce": caller.nonce,
+        **_asked(promise.decision_id, promise.now, caller, promise.request.operation),
         "arguments": arguments.pack(promise.request, state),
         "versions": {
             "matrix": state.matrix.version,
@@ -196,6 +245,23 @@ def _said(promise: Promise) -> dict[str, Json]:
         "prompt": {"sha256": prompt.sha256, "size": prompt.size, "pii": list(prompt.pii)},
         "compliance": {"policy": judged.policy, "pii": judged.pii, "broken": judged.broken},
         **keyed,
+    }
+
+
+def _asked(
+    decision_id: str, now: datetime, caller: Caller, operation: Operation
+) -> dict[str, Json]:
+    return {
+        "v": 1,
+        "id": decision_id,
+        "at": stamp(now),
+        "environment": str(caller.environment),
+        "operation": str(operation),
+        "token": caller.token,
+        "tenant": caller.tenant,
+        "request_id": caller.request_id,
+        "synthetic": caller.synthetic,
+        "nonce": caller.nonce,
     }
 
 

@@ -45,13 +45,23 @@ class Shipper:
 
     `synced` tells how far that one is on disk: what is not might still be taken back. `broken`
     holds, by stream, what is wrong with a segment that is left alone until somebody looked at it.
+    `count` is told the bodies of each batch within the transaction that stores it, so that what
+    it adds up holds each record once; what it raises takes the batch back.
     """
 
-    def __init__(self, folder: Path, *, live: str, synced: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        live: str,
+        synced: Callable[[], int],
+        count: Callable[[Sequence[Mapping[str, Any]]], None] = lambda _: None,
+    ) -> None:
         self.folder = folder
         self.live = live
         self.broken: dict[str, str] = {}
         self._synced = synced
+        self._count = count
         self._at: dict[str, Progress] = {}
         self._settled: set[str] = set()
 
@@ -92,8 +102,12 @@ class Shipper:
 
     def lag(self) -> int:
         """Return how many records of this process are not in the database yet."""
+        return self._synced() - self.stored()
+
+    def stored(self) -> int:
+        """Return the last record of this process that the database is known to have."""
         mine = self._at.get(self.live)
-        return self._synced() - (mine.seq if mine else 0)
+        return mine.seq if mine else 0
 
     def others(self) -> int:
         """Return how many streams of ended processes are not in the database whole."""
@@ -145,10 +159,12 @@ class Shipper:
                 return
 
     def _copy(self, stream: str, at: Progress, batch: list[segment.Record]) -> Progress:
-        rows = [_row(stream, kept) for kept in batch]
+        bodies = [_read(kept) for kept in batch]
+        rows = [_row(stream, *one) for one in zip(batch, bodies, strict=True)]
         try:
             with transaction.atomic():
                 Decision.objects.bulk_create(rows)
+                self._count(bodies)
         except DatabaseError:
             # The commit may have come through all the same: look before going on.
             self._at.pop(stream, None)
@@ -181,14 +197,14 @@ def _resume(stream: str, parts: Sequence[Path]) -> Progress:
     )
 
 
-def _row(stream: str, kept: segment.Record) -> Decision:
+def _row(stream: str, kept: segment.Record, body: dict[str, Any]) -> Decision:
     return Decision(
         stream=stream,
         seq=kept.seq,
         body=kept.body,
         prev=kept.prev,
         hash=kept.link,
-        **derive(_read(kept)),
+        **derive(body),
     )
 
 

@@ -13,7 +13,7 @@ from routing.changes import change, publish
 from routing.changes.change import Applied, SetFlag
 from routing.changes.publish import Published
 from routing.core.errors import Refused
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, State
 from routing.core.matrix import Matrix
 from routing.core.values import Action, EnvironmentName, Health, Path
 from routing.deployments import crash, ledger, release
@@ -47,7 +47,7 @@ def flags_step(run: Run) -> Done:
     if not run.tools.process:
         return Done(result=SKIPPED)
     environment = run.operation.environment
-    wanted = release.read(run.operation.release).shares[environment]
+    wanted = release.read(run.operation.release).flags[environment]
     look = _look(run, wanted)
     result = {
         "conflicts": dict(look.conflicts),
@@ -108,7 +108,8 @@ def undo_flags(run: Run) -> Done:
         SetFlag(
             flag=FlagName(one["flag"]),
             on=one["before"] > 0,
-            percentage=one["before"] or 100,
+            percentage=one.get("percentage", one["before"] or 100),
+            groups=tuple(one.get("groups", ())),
             base_version=one["version"],
         )
         for one in applied
@@ -203,7 +204,7 @@ def _not_undone(run: Run, error: Refused) -> Done:
     return Done(failed=True, result={"findings": [["not_undone", message]]})
 
 
-def _look(run: Run, wanted: Mapping[FlagName, int]) -> _Look:
+def _look(run: Run, wanted: Mapping[FlagName, State]) -> _Look:
     environment = run.operation.environment
     before = known(environment, before=run.operation.id)
     sets: list[SetFlag] = []
@@ -211,9 +212,9 @@ def _look(run: Run, wanted: Mapping[FlagName, int]) -> _Look:
     restored: dict[str, str] = {}
     marks: dict[str, int] = {}
     for row in flags.grid([environment]).rows:
-        cell, share = row.cells[environment], wanted[row.name]
+        cell, state = row.cells[environment], wanted[row.name]
         marks[str(row.name)] = cell.entry_seq
-        if cell.state.share == share:
+        if cell.state.gives_as(state):
             continue
         somebody = _changed_since(cell, before.get(str(row.name)))
         words = f" (entry {cell.entry_seq} by {cell.changed_by})"
@@ -226,8 +227,9 @@ def _look(run: Run, wanted: Mapping[FlagName, int]) -> _Look:
         sets.append(
             SetFlag(
                 flag=row.name,
-                on=share > 0,
-                percentage=share or 100,
+                on=state.on,
+                percentage=state.percentage,
+                groups=state.groups,
                 base_version=cell.state.version,
             )
         )
@@ -260,6 +262,8 @@ def _applied(applied: Applied, marks: Mapping[str, int]) -> dict[str, Any]:
                 "flag": str(one.flag),
                 "before": one.before.share,
                 "after": one.after.share,
+                "percentage": one.before.percentage,
+                "groups": list(one.before.favoured),
                 "version": one.after.version,
             }
             for one in applied.changes

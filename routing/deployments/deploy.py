@@ -79,7 +79,7 @@ def start(
             key=key or secrets.token_hex(16),
             steps=[(spec.name, spec.stage) for spec in pipeline.PLAN],
         )
-        shares = release.read(wanted.release).shares[environment]
+        shares = release.read(wanted.release).shares(environment)
         flags = {str(flag): share > 0 for flag, share in shares.items()}
 
         def then(made: Operation) -> None:

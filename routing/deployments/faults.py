@@ -115,15 +115,19 @@ def unmeasured(site: Site) -> Heal:
 
 
 def around_us(flag: FlagName) -> Callable[[Site], Heal]:
-    """Return the fault that a flag is turned in its table, past every version."""
+    """Return the fault that a flag is turned in its table, past every version and count."""
 
     def turn(site: Site) -> None:
-        _run(
-            'UPDATE routing_flagstate SET "on" = NOT "on" '
-            "WHERE flag_id = %s AND environment_id = %s",
-            str(flag),
-            str(site.environment),
-        )
+        guards.lift(connection)
+        try:
+            _run(
+                'UPDATE routing_flagstate SET "on" = NOT "on" '
+                "WHERE flag_id = %s AND environment_id = %s",
+                str(flag),
+                str(site.environment),
+            )
+        finally:
+            guards.install(connection)
 
     def plant(site: Site) -> Heal:
         _until_seen(site)

@@ -194,7 +194,7 @@ def undo_step(undo: Any, run: Run) -> Done:
 def document_step(run: Run) -> Done:
     """Render the documents from the verdict; what goes wrong with them is a finding."""
     operation = run.operation
-    shares = release.read(operation.release).shares[operation.environment]
+    shares = release.read(operation.release).shares(operation.environment)
     assert operation.verdict is not None  # judged comes before
     tests = results(run.operation)
     found = [(str(code), str(message)) for code, message in findings(run)]

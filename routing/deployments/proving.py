@@ -16,7 +16,7 @@ from asgiref.sync import sync_to_async
 
 from routing import runs
 from routing.core.errors import HybridOpsError
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, State
 from routing.core.guards import PROVIDER
 from routing.core.rights import system_actor
 from routing.core.rollback import FLAGS as LITERALS
@@ -191,7 +191,12 @@ def content(run: Run, target: Target) -> Content:
     return Content(
         digest="",
         matrix=matrices.read(environment),
-        shares={environment: shares},
+        flags={
+            environment: {
+                flag: State(on=share > 0, percentage=share or 100)
+                for flag, share in shares.items()
+            }
+        },
         thresholds=none,
         mcp_tool={"name": row.mcp_tool},
         code_version=run.tools.code_version,

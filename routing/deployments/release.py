@@ -11,7 +11,7 @@ from typing import Any
 from routing.core import chain
 from routing.core.chain import Json
 from routing.core.errors import Broken, NotFound
-from routing.core.flags import FlagName, defaults
+from routing.core.flags import FlagName, State, defaults
 from routing.core.matrix import Matrix
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName
@@ -35,14 +35,18 @@ _TYPES: Mapping[str, Json] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """A release as it is read. `shares` is what each flag is for everyone: percent, 0 is off."""
+    """A release as it is read; the version of a flag's state says nothing here."""
 
     digest: str
     matrix: Matrix
-    shares: Mapping[EnvironmentName, Mapping[FlagName, int]]
+    flags: Mapping[EnvironmentName, Mapping[FlagName, State]]
     thresholds: Mapping[str, Any]
     mcp_tool: Mapping[str, Any]
     code_version: str
+
+    def shares(self, environment: EnvironmentName) -> Mapping[FlagName, int]:
+        """Return what each flag is for everyone: percent, 0 is off."""
+        return {flag: state.share for flag, state in self.flags[environment].items()}
 
 
 def build(
@@ -59,13 +63,13 @@ def build(
     column of `environment` takes today's values. Equal content is one release, kept once.
     """
     row = fleet.environment(environment)
-    shares = {name: dict(column) for name, column in _desired().items()}
+    columns = {name: dict(column) for name, column in _desired().items()}
     if adopt_flags:
-        shares[environment] |= {f: s.share for f, s in flags.read(environment).items()}
+        columns[environment] |= flags.read(environment)
     body: Json = {
         "v": 1,
         "matrix": codec.encode(matrices.read(environment)),
-        "flags": {str(e): {str(f): n for f, n in c.items()} for e, c in shares.items()},
+        "flags": {str(e): {str(f): _said(s) for f, s in c.items()} for e, c in columns.items()},
         "thresholds": _thresholds(row),
         "mcp_tool": {"name": row.mcp_tool, "input_schema": _schema(row)},
         "code_version": code_version,
@@ -96,8 +100,8 @@ def _content(digest: str, body: Any) -> Content:
     return Content(
         digest=digest,
         matrix=codec.decode(body["matrix"], version=1),
-        shares={
-            EnvironmentName(e): {FlagName(f): int(n) for f, n in column.items()}
+        flags={
+            EnvironmentName(e): {FlagName(f): _flag(said) for f, said in column.items()}
             for e, column in body["flags"].items()
         },
         thresholds=body["thresholds"],
@@ -106,15 +110,32 @@ def _content(digest: str, body: Any) -> Content:
     )
 
 
-def _desired() -> Mapping[EnvironmentName, Mapping[FlagName, int]]:
-    declared = {
-        e: {flag: 100 if on else 0 for flag, on in defaults(e).items()} for e in EnvironmentName
-    }
+def _said(state: State) -> Json:
+    """Return a state as a release says it: percent alone, where it is on for no group."""
+    percentage = state.percentage if state.on else 0
+    if not state.favoured:
+        return percentage
+    return {"percentage": percentage, "groups": list(state.favoured)}
+
+
+def _flag(said: Any) -> State:
+    if isinstance(said, Mapping):
+        groups = tuple(map(str, said["groups"]))
+        return State(on=True, percentage=int(said["percentage"]), groups=groups)
+    return State(on=int(said) > 0, percentage=int(said) or 100)
+
+
+def declared(environment: EnvironmentName) -> dict[FlagName, State]:
+    """Return the flags as the product declares them."""
+    return {flag: State(on=on) for flag, on in defaults(environment).items()}
+
+
+def _desired() -> Mapping[EnvironmentName, Mapping[FlagName, State]]:
     last = ledger.last()
     if last is None:
-        return declared
-    kept = read(last.release).shares
-    return {e: {**declared[e], **kept.get(e, {})} for e in EnvironmentName}
+        return {e: declared(e) for e in EnvironmentName}
+    kept = read(last.release).flags
+    return {e: {**declared(e), **kept.get(e, {})} for e in EnvironmentName}
 
 
 def _thresholds(row: EnvironmentRow) -> dict[str, Json]:

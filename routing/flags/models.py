@@ -87,12 +87,34 @@ class FlagState(models.Model):
 
 
 class FlagSet(models.Model):
-    """The version of all flags of one environment together; a change set bumps it once."""
+    """The version of all flags of one environment together; a change set bumps it once.
+
+    `explained` is how many of the touches that the database counts booked changes made; `noted`
+    says that those of somebody else are booked as found.
+    """
 
     environment = models.OneToOneField(
         "routing.Environment", primary_key=True, on_delete=models.PROTECT
     )
     version = models.PositiveBigIntegerField(default=0)
+    explained = models.PositiveBigIntegerField(default=0)
+    noted = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return f"flags of {self.environment_id} at {self.version}"
+
+
+class FlagTouch(models.Model):
+    """How often rows of FlagState of one environment were written, by whatever means.
+
+    Triggers of the database count, nobody else. Never alter this table: SQLite cannot remake one
+    that a trigger of another names.
+    """
+
+    environment = models.OneToOneField(
+        "routing.Environment", primary_key=True, on_delete=models.CASCADE
+    )
+    touched = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"flags of {self.environment_id}, touched {self.touched} times"

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import F
+from django.db.models.functions import Coalesce
 
-from routing.core.flags import DECLARED, FlagName
+from routing.audit import body
+from routing.core.flags import DECLARED, FlagName, State
 from routing.core.values import EnvironmentName
+from routing.flags import book, store
 from routing.flags.models import FlagState
-from routing.flags.snapshot import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,29 +41,69 @@ class FlagRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """All flags, in declared order; `versions` holds the set's version per environment."""
+    """All flags in force, in declared order; `versions` holds the set's version per environment.
+
+    Those `drifted` were changed around us; but for development their cells are what is booked.
+    """
 
     rows: tuple[FlagRow, ...]
     versions: Mapping[EnvironmentName, int]
+    drifted: frozenset[EnvironmentName] = frozenset()
 
 
 def grid(environments: Iterable[EnvironmentName]) -> Grid:
-    """Return every declared flag with its state in `environments`, read by one statement."""
+    """Return every declared flag with its state in `environments`, read by one statement.
+
+    Where flags are held back the trail is read too; raises AuditBroken where it does not tell.
+    """
     wanted = tuple(environments)
     rows = FlagState.objects.filter(environment_id__in=wanted, flag_id__in=list(DECLARED))
     versions: dict[EnvironmentName, int] = {}
+    drifted: set[EnvironmentName] = set()
     cells: dict[FlagName, dict[EnvironmentName, Cell]] = {flag: {} for flag in FlagName}
-    for row in rows.annotate(set_version=F("environment__flagset__version")):
+    touched = Coalesce(F("environment__flagtouch__touched"), 0)
+    for row in rows.annotate(
+        set_version=F("environment__flagset__version"),
+        unexplained=touched - F("environment__flagset__explained"),
+    ):
         name = EnvironmentName(row.environment_id)
         versions[name] = row.set_version
+        if row.unexplained:
+            drifted.add(name)
         cells[FlagName(row.flag_id)][name] = _cell(row, name)
+    if len(versions) < len(wanted):  # no row of an environment is there any more, or never was
+        marks = store.marks()
+        drifted |= {name for name in wanted if name in marks and marks[name].is_drifted}
+    for name in drifted - {EnvironmentName.DEVELOPMENT}:
+        versions[name] = _put_booked(cells, name)
     return Grid(
         rows=tuple(
             _row(flag, {name: kept[name] for name in wanted if name in kept})
             for flag, kept in cells.items()
         ),
         versions={name: versions[name] for name in wanted if name in versions},
+        drifted=frozenset(drifted),
     )
+
+
+def _put_booked(
+    cells: Mapping[FlagName, dict[EnvironmentName, Cell]], environment: EnvironmentName
+) -> int:
+    """Put what is booked in place of what the table says; return the set's version as booked."""
+    found = book.of(environment, DECLARED)
+    for flag, kept in cells.items():
+        kept.pop(environment, None)
+        row = found.rows.get(flag)
+        if row is not None:
+            kept[environment] = Cell(
+                environment=environment,
+                state=row.state,
+                changed_at=body.parse_moment(row.changed_at),
+                changed_by=row.changed_by,
+                entry_seq=row.entry_seq,
+                default=environment in DECLARED[flag].on_in,
+            )
+    return found.version
 
 
 def flag_row(name: FlagName, environments: Iterable[EnvironmentName]) -> FlagRow:

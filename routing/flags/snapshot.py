@@ -18,7 +18,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from routing.core import rollout
-from routing.core.flags import FlagName, defaults
+from routing.core.flags import NOBODY, FlagName, State, Subject, defaults
 from routing.core.values import EnvironmentName
 
 log = logging.getLogger(__name__)
@@ -30,26 +30,31 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """One flag in one environment; `percentage` (0 to 100) counts only while it is on."""
+class Mark:
+    """How the tables stood when they were read. The database counts what is `touched`, booked
+    changes explain theirs; `noted` says that the rest is booked as found."""
 
-    on: bool
-    percentage: int = 100
-    groups: tuple[str, ...] = ()
     version: int = 0
+    touched: int = 0
+    explained: int = 0
+    noted: bool = False
 
     @property
-    def share(self) -> int:
-        """Return the percentage of subjects that get the flag: 0 while it is off."""
-        return self.percentage if self.on else 0
+    def is_drifted(self) -> bool:
+        """Whether flags were changed around us, by nothing that is booked."""
+        return self.touched != self.explained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentFlags:
-    """All flags of one environment at one version; version 0 is what the product declares."""
+    """All flags of one environment at one version; version 0 is what the product declares.
+
+    While `mark` is drifted they are the last booked ones, in development those of the table.
+    """
 
     version: int
     states: Mapping[FlagName, State]
+    mark: Mark = field(default_factory=Mark)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +65,18 @@ class Snapshot:
     source: Source
     loaded_at_us: int = field(compare=False, default=0)
 
-    def is_on(self, flag: FlagName, environment: EnvironmentName, subject: str = "") -> bool:
-        """Tell whether `flag` is on for `subject` (a tenant, a user) in `environment`."""
-        state = self.environments[environment].states[flag]
-        if not state.on or state.percentage == 0:
-            return False
-        return state.percentage == 100 or rollout.is_in(flag, subject, state.percentage)
+    def is_on(
+        self, flag: FlagName, environment: EnvironmentName, subject: Subject = NOBODY
+    ) -> bool:
+        """Tell whether `flag` is on for `subject` in `environment`."""
+        return rollout.gets(flag, self.environments[environment].states[flag], subject)
 
-    def evaluate(self, environment: EnvironmentName, subject: str = "") -> dict[FlagName, bool]:
+    def evaluate(
+        self, environment: EnvironmentName, subject: Subject = NOBODY
+    ) -> dict[FlagName, bool]:
         """Return every flag as `subject` gets it in `environment`."""
-        return {flag: self.is_on(flag, environment, subject) for flag in FlagName}
+        states = self.environments[environment].states
+        return {flag: rollout.gets(flag, states[flag], subject) for flag in FlagName}
 
 
 def declared(environment: EnvironmentName) -> EnvironmentFlags:
@@ -89,7 +96,7 @@ def current() -> Snapshot:
     return _current
 
 
-def is_on(flag: FlagName, environment: EnvironmentName, subject: str = "") -> bool:
+def is_on(flag: FlagName, environment: EnvironmentName, subject: Subject = NOBODY) -> bool:
     """Tell whether `flag` is on for `subject` in `environment`, as this process knows it."""
     return _current.is_on(flag, environment, subject)
 
@@ -104,7 +111,7 @@ def refresh() -> None:
     from routing.flags import store
 
     with _refreshing:
-        kept = store.read_all()
+        kept = store.read_all(_current.environments)
         _current = Snapshot(
             environments={name: kept.get(name) or declared(name) for name in EnvironmentName},
             source=Source.DATABASE if kept else Source.DEFAULTS,
@@ -113,11 +120,11 @@ def refresh() -> None:
 
 
 def refresh_if_changed() -> bool:
-    """Refresh when a version in the database differs from ours; return whether it did."""
+    """Refresh when a mark in the database differs from ours; return whether it did."""
     from routing.flags import store
 
-    ours = {name: flags.version for name, flags in _current.environments.items()}
-    if ours | store.versions() == ours:
+    ours = {name: flags.mark for name, flags in _current.environments.items()}
+    if ours | store.marks() == ours:
         return False
     refresh()
     return True

@@ -15,9 +15,13 @@ MOST = 50_000  # per path; beyond it the oldest leave the window early
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One attempt on a path. `failure` is the word, empty for a success; times in µs."""
+    """One attempt on a path. `failure` is the word, empty for a success; times in µs.
+
+    `began_us` is when its request came: an attempt is no younger than that.
+    """
 
     at_us: int
+    began_us: int
     duration_us: int
     failure: str
     counts: bool  # whether a failure is the path's own fault
@@ -59,8 +63,10 @@ class Window:
     def real(
         self, environment: EnvironmentName, path: Path, now_us: int, since_us: int = 0
     ) -> Traffic:
-        """Return what the status counts: real requests since `since_us` within the window."""
-        found = [s for s in self._of(environment, path, now_us, since_us) if not s.synthetic]
+        """Return what the status counts: real requests that began since `since_us`, and ended
+        within the window. One that began earlier tells of earlier, however late it ends."""
+        kept = self._of(environment, path, now_us)
+        found = [s for s in kept if not s.synthetic and s.began_us >= since_us]
         return Traffic(
             calls=len(found),
             failed=sum(1 for s in found if s.failure and s.counts),
@@ -70,7 +76,7 @@ class Window:
 
     def figures(self, environment: EnvironmentName, path: Path, now_us: int) -> Figures:
         """Return what a page shows of the window, real and synthetic together."""
-        found = self._of(environment, path, now_us, 0)
+        found = self._of(environment, path, now_us)
         took = sorted(s.duration_us for s in found if not s.failure)
         return Figures(
             calls=len(found),
@@ -83,12 +89,9 @@ class Window:
             failures=dict(Counter(s.failure for s in found if s.failure)),
         )
 
-    def _of(
-        self, environment: EnvironmentName, path: Path, now_us: int, since_us: int
-    ) -> list[Sample]:
+    def _of(self, environment: EnvironmentName, path: Path, now_us: int) -> list[Sample]:
         kept = tuple(self._samples.get((environment, path), ()))
-        start = max(now_us - WINDOW_US, since_us)
-        return [s for s in kept if s.at_us >= start]
+        return [s for s in kept if s.at_us >= now_us - WINDOW_US]
 
 
 def rank(ordered: Sequence[int], percent: int) -> int | None:

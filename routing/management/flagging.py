@@ -51,6 +51,7 @@ def set_flag(
     name: str,
     on: bool,
     percentage: int = 100,
+    groups: tuple[str, ...] = (),
     base_version: int | None = None,
 ) -> Result:
     """Set one flag as `options` say; without `base_version`, from the version of this moment."""
@@ -61,6 +62,7 @@ def set_flag(
         flag=flag,
         on=on,
         percentage=percentage,
+        groups=groups,
         base_version=_version(flag, environment) if base_version is None else base_version,
     )
     done = change.apply(
@@ -89,6 +91,7 @@ def _result(environment: EnvironmentName, done: Applied) -> Result:
         "flag": str(made.flag),
         "on": made.after.on,
         "percentage": made.after.percentage,
+        "groups": list(made.after.groups),
         "was_on": made.before.on,
         "was_percentage": made.before.percentage,
         "version": made.after.version,

@@ -25,6 +25,7 @@ def told(row: ProposalRow) -> Result:
                 "flag": str(wish.flag),
                 "on": wish.on,
                 "percentage": wish.percentage,
+                "groups": list(wish.groups),
                 "base_version": wish.base_version,
             }
             for wish in sets

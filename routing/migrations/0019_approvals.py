@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('routing', '0014_token_access_keys'),
+        ('routing', '0016_flag_touches'),
     ]
 
     operations = [

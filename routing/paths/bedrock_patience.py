@@ -59,6 +59,15 @@ class Patience:
         return PathError(Failure.TIMEOUT, f"The other side {silence} for too long.")
 
 
+def unconnected() -> PathError:
+    """Return the failure of a call whose own time ended before there was a connection.
+
+    Shorter than what connecting may take, it says nothing about whether anybody is there.
+    """
+    detail = "There was no connection in the time of the call."
+    return PathError(Failure.TIMEOUT, detail, sent=False)
+
+
 def of_stream(call: Call) -> Patience:
     """Return the patience for an answer by events: at most `FIRST_S` for the first of them."""
     first_s = FIRST_S if call.first_s is None else call.first_s

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from routing.core.values import Failure
-from routing.paths import bedrock_words
+from routing.paths import bedrock_patience, bedrock_words
 from routing.paths.base import PathError, words
 from routing.paths.bedrock_http import MOST_HEAD, Connection
 from routing.paths.bedrock_patience import Patience
@@ -57,7 +57,13 @@ class Pool:
             if time.monotonic() - since < IDLE_S and not kept.stale():
                 return kept
             self.drop(kept)
-        return await self._connect(origin, min(CONNECT_S, patience.left_s()))
+        left_s = patience.left_s()
+        try:
+            return await self._connect(origin, min(CONNECT_S, left_s))
+        except PathError as error:
+            if left_s < CONNECT_S and isinstance(error.__cause__, TimeoutError):
+                raise bedrock_patience.unconnected() from error
+            raise
 
     def give_back(self, origin: Origin, connection: Connection) -> None:
         """Keep the connection for the next exchange, or drop it where that cannot be."""

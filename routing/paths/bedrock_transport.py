@@ -23,7 +23,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import BaseHTTPResponse
 
 from routing.core.values import Failure
-from routing.paths import bedrock_words
+from routing.paths import bedrock_patience, bedrock_words
 from routing.paths.base import PathError, words
 
 CONNECT_S = 1.0
@@ -231,6 +231,8 @@ class Lines:
                 )
             )
         except (http.HTTPError, OSError) as error:
+            if left < CONNECT_S and _never_connected(error, exchange):
+                raise bedrock_patience.unconnected() from error
             raise _lost(error, exchange, begun=False) from error
         exchange.body = Body(response, exchange, most)
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -246,6 +248,14 @@ class Lines:
         """Close the connections that no call uses."""
         for manager in self._managers.values():
             manager.clear()
+
+
+def _never_connected(error: Exception, exchange: Exchange) -> bool:
+    """Tell whether connecting, TLS and all, took too long; nobody there is something else."""
+    if exchange.asked or exchange.given_up:
+        return False
+    late = isinstance(error, http.TimeoutError | TimeoutError)
+    return late and not isinstance(error, http.NewConnectionError)
 
 
 def _lost(error: Exception, exchange: Exchange, *, begun: bool) -> PathError:

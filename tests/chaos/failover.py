@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from routing.core.values import EnvironmentName, Operation
+from routing.paths import bedrock_patience
 from tests.chaos import load, oracle
 from tests.chaos.ground import Ground
 from tests.chaos.load import Seen
@@ -28,8 +29,8 @@ MOST_ATTEMPTS = 1.1  # calls that reach an other side, per request
 OVER_BUDGET_S = 0.1
 REFUSED_WITHIN_S = 0.1
 ATTEMPT_SHARE = 0.6  # of the budget
-# How long a path may say nothing at all, where that is less: direct_bedrock has no such limit yet.
-SILENCE_S: Mapping[str, float] = {}
+# How long a path may say nothing at all, where that is less.
+SILENCE_S: Mapping[str, float] = {oracle.DIRECT: bedrock_patience.FIRST_S}
 SLOW_SHARE = 0.55  # of the budget: answers that come, and too late to be called well
 
 # What the stand-in is told; `slow` is filled in from the budget.

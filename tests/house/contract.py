@@ -24,6 +24,7 @@ ROUTED = {
     **ASKED,
     "decision_id": "the record's id in the decision stream",
     **DECIDED,
+    "intended": f"{DECIDED['intended']}; null for who was sent away before a decision",
     "effective": "the path that answered, or null",
     "attempts": "the calls made: path, ms, failure, detail",
     "repeats": "the decision whose answer is given again, null for a new answer",
@@ -46,6 +47,7 @@ FLAG_SET = {
     "flag": "which",
     "on": "the new state",
     "percentage": "the share of subjects it is on for",
+    "groups": "the groups of callers it is on for beside that",
     "was_on": "the state before",
     "was_percentage": "the share before",
     "version": "the flag's version",
@@ -185,6 +187,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
                 "environment": "where",
                 "on": "whether it is on",
                 "percentage": "for which share of subjects",
+                "groups": "for which groups of callers beside that",
                 "version": "the flag's version",
                 "flags_version": "the version of all flags of the environment",
                 "default": "whether the product declares it on there",
@@ -195,6 +198,30 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
                 "when_off": "what happens while it is off",
                 "owner": "who answers for it",
             },
+        ),
+    ),
+    "flag_drift": (
+        Printed(
+            when="show: one object for each environment",
+            ask=("show", *DEV),
+            keys={
+                "ok": "whether nothing was changed around us",
+                "environment": "where",
+                "touches": "how often the flags were written there, by whatever means",
+                "unexplained": "how many of those writes nobody booked",
+                "noted": "whether that is booked as found",
+                "applied": "whether what they left is in force",
+                "release": "the digest of the last deployment's release; null: as declared",
+                "flags": "of each flag: flag, desired and in_force (percent), groups, differs "
+                "(from desired), entry",
+                "differences": "each flag that is not as booked: flag, booked, found",
+            },
+        ),
+        Printed(
+            when="adopt, revert refused, such as where nothing is open: one object",
+            ask=("revert", *DEV, *WHY),
+            keys={**REFUSED, "field": "what is wrong with the question"},
+            status=1,
         ),
     ),
     "set_flag": (
@@ -333,6 +360,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
                 "unguarded": "the triggers that the database lacks",
                 "decisions": "the same for the decisions: ok, streams, records, bad_stream, "
                 "first_bad, problem",
+                "flags": "each flag that does not come out of the fold of the entries, in words",
             },
         ),
     ),

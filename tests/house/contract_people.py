@@ -18,7 +18,7 @@ PROPOSED = {
     "number": "the proposal's number",
     "environment": "where",
     "state": "proposed, approved, rejected, withdrawn, expired, voided or applied",
-    "sets": "flag, on, percentage and base_version of each flag",
+    "sets": "flag, on, percentage, groups and base_version of each flag",
     "policy": "the flags that shall need approval, null in a proposal of flags",
     "reason": "why",
     "digest": "SHA-256 of the content that is agreed to",

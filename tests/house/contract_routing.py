@@ -32,6 +32,13 @@ OVERRIDE = {
     "ended_because": "why",
 }
 
+COST_CHANGED = {
+    "environment": "where",
+    "version": "the version that is now in force",
+    "before": "prices and limits before",
+    "after": "prices and limits now",
+    "entry": "the number of the audit entry",
+}
 BREAKER = {
     "environment": "where",
     "path": "which path",
@@ -149,6 +156,50 @@ ROUTING: Mapping[str, tuple[Printed, ...]] = {
             when="refused: one object, status 1",
             ask=("force", *DEV, "--path", "mcp", "--state", "open", "--for", "9h", *WHY),
             keys={**REFUSED, "field": "what was wrong"},
+            status=1,
+        ),
+    ),
+    "cost": (
+        Printed(
+            when="one object for show",
+            ask=("show", *DEV),
+            keys={
+                "environment": "where",
+                "version": "the version in force; 0 is before any price or limit",
+                "form": "the version of the form of such a document",
+                "currency": "of all prices and limits in money; empty while there is none",
+                "prices": "by model: `input` and `output` for a million tokens",
+                "limits": "each with what it allows, what is spent, how many requests are not in "
+                "that figure, the level reached (0, 50, 75, 90, 100) and when its period ends",
+                "today": "what real requests of this day (UTC) cost",
+                "month": "the same of this month",
+                "ours": "the same of our own, synthetic ones; they count against no limit",
+                "operations": "of this month by operation",
+                "tenants": "of this month by tenant",
+                "models": "of this month by model",
+                "days": "by day, the last 14",
+            },
+        ),
+        Printed(
+            when="one object for price and limit",
+            ask=(
+                "price",
+                *DEV,
+                "--model",
+                "m",
+                "--input",
+                "3",
+                "--output",
+                "15",
+                "--currency",
+                "EUR",
+            ),
+            keys=COST_CHANGED,
+        ),
+        Printed(
+            when="refused: one object, status 1",
+            ask=("limit", *DEV, "--period", "day", "--unit", "money", "--most", "a lot"),
+            keys=REFUSED,
             status=1,
         ),
     ),

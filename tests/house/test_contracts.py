@@ -32,6 +32,7 @@ SAMPLES = {
     ),
     "tables-audit": ("routing/flags/__init__.py", "from routing.audit.models import Entry"),
     "tables-breakers": ("routing/wiring.py", "import routing.breakers.models"),
+    "tables-cost": ("routing/wiring.py", "import routing.cost.models"),
     "tables-flags": ("routing/wiring.py", "from routing.flags.models import Flag"),
     "tables-fleet": ("routing/wiring.py", "from routing.fleet.models import Process"),
     "tables-compliance": ("routing/wiring.py", "import routing.compliance.models"),

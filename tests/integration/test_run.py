@@ -11,6 +11,7 @@ pytestmark = pytest.mark.only_on("sqlite")  # the runs within choose their own d
 PASSING = Leg(name="passing", places=("integration/samples/passing.py",))
 FAILING = Leg(name="failing", places=("integration/samples/failing.py",))
 EMPTY = Leg(name="empty", places=("integration/samples/__init__.py",))
+BESIDE = Leg(name="beside", places=FAILING.places, beside=True)
 MISSING = Leg(
     name="missing", places=("integration/samples/passing.py",), missing="no moon tonight"
 )
@@ -37,6 +38,17 @@ def test_a_failing_leg_fails_the_run_and_stops_no_other(
 ) -> None:
     assert run.main([], [FAILING, PASSING]) == 1
     assert last_line(capfd) == "2 passed, 1 failed, 0 skipped"
+
+
+def test_a_leg_beside_another_counts_and_is_printed_behind_it(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert run.main([], [PASSING, BESIDE, PASSING]) == 1
+    said = capfd.readouterr().out.splitlines()
+    assert said[-1] == "4 passed, 1 failed, 0 skipped"
+    heads = [line.split()[1] for line in said if line.startswith("== ")]
+    assert heads == ["passing", "beside", "passing", "wrong:"]
+    assert any("FAILED" in line for line in said), "what it printed is not lost"
 
 
 def test_a_missing_service_is_said_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:

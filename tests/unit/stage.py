@@ -15,14 +15,18 @@ from routing.breakers.board import Board, Key
 from routing.compliance.gate import InForce, Policy
 from routing.core import chain
 from routing.core.admission import QueueSettings
+from routing.core.budget import Limit, Period, Sums, Unit
 from routing.core.circuit import Result
 from routing.core.decision import Kill, Override, PathFacts, State, Versions
-from routing.core.flags import FlagName, defaults
+from routing.core.flags import FlagName, Subject, defaults
 from routing.core.matrix import DEFAULT, Matrix
 from routing.core.values import Breaker, EnvironmentName, Health, Operation, Path
+from routing.cost.meter import Meter
+from routing.cost.policy import Policy as Prices
 from routing.decisions import segment
 from routing.decisions.log import DecisionLog
 from routing.decisions.record import Caller
+from routing.flags.snapshot import Snapshot
 from routing.flow import Limits
 from routing.paths.base import Message
 from routing.paths.scripted import ScriptedClient
@@ -65,8 +69,10 @@ class Stage:
     limits: Limits = field(default_factory=Limits)
     clock: Clock = field(default_factory=Clock)
     seen: list[Routed] = field(default_factory=list)
-    subjects: list[str] = field(default_factory=list)
+    snapshot: Snapshot | None = None  # its flags count in place of `flags`
+    subjects: list[Subject] = field(default_factory=list)
     queue: QueueSettings = field(default_factory=QueueSettings)
+    meter: Meter = field(default_factory=Meter)
     admission: Admission = field(init=False)
     board: Board = field(init=False)
     router: IntelligentRouter = field(init=False)
@@ -84,16 +90,17 @@ class Stage:
             admission=self.admission,
             listeners=(lambda routed, _: self.seen.append(routed),),
             limits=self.limits,
+            meter=self.meter,
         )
 
     def client(self, path: Path) -> ScriptedClient:
         return self.direct if path is Path.DIRECT_BEDROCK else self.mcp
 
-    def situation(self, _: EnvironmentName, subject: str) -> State:
+    def situation(self, place: EnvironmentName, subject: Subject) -> State:
         self.subjects.append(subject)
         return State(
             matrix=self.matrix,
-            flags=self.flags,
+            flags=self.snapshot.evaluate(place, subject) if self.snapshot else self.flags,
             paths={path: self._facts(path) for path in Path},
             kill=self.kill,
             overrides=self.overrides,
@@ -112,6 +119,12 @@ class Stage:
         """Give every operation that much time."""
         rows = {op: replace(row, budget_ms=ms) for op, row in self.matrix.rows.items()}
         self.matrix = Matrix(version=self.matrix.version, rows=rows)
+
+    def spend_all(self) -> None:
+        """Let a hard stop of this environment be reached for the day."""
+        limit = Limit(period=Period.DAY, unit=Unit.TOKENS, amount=1, hard_stop=True)
+        spent = {("", Period.DAY): Sums(tokens=1)}
+        self.meter.learn(PRODUCTION, Prices(limits=(limit,)), spent, upto=0, now=NOW)
 
     def trip(self, path: Path) -> None:
         """Open the breaker of `path`."""
@@ -136,6 +149,7 @@ def raised(
     policy: InForce | None = None,
     limits: Limits | None = None,
     queue: QueueSettings | None = None,
+    meter: Meter | None = None,
 ) -> Iterator[Stage]:
     """Yield a stage whose log is open for the block."""
     log = DecisionLog(folder, process="p", boot=secrets.token_hex(4))
@@ -147,6 +161,7 @@ def raised(
             policy=policy or Policy(),
             limits=limits or Limits(),
             queue=queue or QueueSettings(),
+            meter=meter or Meter(),
         )
     finally:
         log.close(NOW)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path as Folder
 
 from routing.breakers.board import Board, Key
 from routing.core.circuit import Result
 from routing.core.flags import defaults
-from routing.core.values import Breaker, EnvironmentName, Health, Path
+from routing.core.health import LEAST_REAL
+from routing.core.values import Breaker, EnvironmentName, Failure, Health, Operation, Path
 from routing.health.store import Measured
 from routing.monitor import HybridHealthMonitor
 from routing.paths.base import Probe, Stage
-from routing.paths.scripted import ScriptedClient
+from routing.paths.scripted import ScriptedClient, fails
+from tests.unit import stage
 
 PRODUCTION = EnvironmentName.PRODUCTION
 BEGAN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -37,9 +40,12 @@ class Watched:
             client=lambda _, path: mcp if path is Path.MCP else direct,
             flags=defaults,
             board=self.board,
-            clock=lambda: BEGAN + timedelta(seconds=self.passed_s),
+            clock=self.now,
             interval_s=5,
         )
+
+    def now(self) -> datetime:
+        return BEGAN + timedelta(seconds=self.passed_s)
 
     async def at(self, passed_s: float) -> Measured:
         """Return what is judged of mcp in the round at that second."""
@@ -54,6 +60,25 @@ class Watched:
             permit = self.board.admit(KEY)
             if permit is not None:
                 self.board.settle(KEY, permit, Result.FAILURE)
+
+
+async def test_a_request_that_began_before_the_breaker_tried_again_tells_of_the_fault_only(
+    tmp_path: Folder,
+) -> None:
+    with stage.raised(tmp_path) as place:
+        place.mcp.otherwise = fails(Failure.TIMEOUT)
+        lost = await place.router.route(stage.ask(Operation.STANDARD))
+    back = Watched([DEAD] * 2)
+    await back.at(0)
+    back.lose(6, calls=5)
+    await back.at(7)
+    assert (await back.at(12)).breaker is Breaker.HALF_OPEN
+    for _ in range(LEAST_REAL):
+        back.monitor.take(replace(lost, duration_us=15_000_000), back.now())
+    assert (await back.at(20)).judged.status is Health.DEGRADED
+    for _ in range(LEAST_REAL):
+        back.monitor.take(replace(lost, duration_us=1_000_000), back.now())
+    assert (await back.at(20.1)).judged.status is Health.UNHEALTHY
 
 
 async def test_stays_unhealthy_while_every_probe_fails_and_the_breaker_comes_and_goes() -> None:

@@ -265,7 +265,7 @@ async def test_hostile_details_and_counts_of_a_provider_are_kept_as_far_as_can_b
 async def test_the_flags_share_goes_by_tenant_and_subject(stage: Stage) -> None:
     await stage.router.route(ask(STANDARD))
     await stage.router.route(ask(STANDARD, subject="u7"))
-    assert stage.subjects == ["acme", "acme/u7"]
+    assert [who.name for who in stage.subjects] == ["acme", "acme/u7"]
 
 
 async def test_explaining_calls_nothing_and_books_nothing(stage: Stage) -> None:

@@ -325,6 +325,27 @@ async def test_who_never_shakes_hands_is_unreachable_alike(server: Server) -> No
         assert asyncio.get_running_loop().time() - began < 3
 
 
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize(
+    ("timeout_s", "failure"), [(0.5, Failure.TIMEOUT), (10.0, Failure.UNREACHABLE)]
+)
+async def test_a_connect_is_cut_short_alike_by_the_call_or_by_its_own_limit(
+    server: Server, timeout_s: float, failure: Failure
+) -> None:
+    """The call's own time says nothing about whether anybody is there; a whole second does."""
+    server.behave = hostile.hanging()
+    async with clients(f"https://127.0.0.1:{server.port}", local=False) as made:
+        ours = await outcome(made[BedrockTransport.ASYNCIO], timeout_s)
+        assert ours == (failure, False, None)
+        # Who waits for boto3's thread may end the call first, and cannot tell what was sent.
+        assert (await outcome(made[BedrockTransport.BOTO3], timeout_s))[0] is failure
+
+
+async def test_nobody_there_is_unreachable_however_short_the_call() -> None:
+    async with clients("http://127.0.0.1:9") as made:
+        assert await same(made, timeout_s=0.5) == (Failure.UNREACHABLE, False, None)
+
+
 async def test_a_connection_that_was_closed_meanwhile_is_not_used(
     streaming: Clients, server: Server
 ) -> None:

@@ -191,28 +191,27 @@ async def test_concurrent_calls_get_their_own_answers(client: DirectBedrockClien
     assert len(set(alone)) == 20
 
 
-PLACES = {
-    BedrockTransport.BOTO3: bedrock_boto3.THREADS,
-    BedrockTransport.ASYNCIO: bedrock_asyncio.CONNECTIONS,
-}
-
-
 async def test_hanging_calls_do_not_pile_up(
-    client: DirectBedrockClient, bedrock: StandIn, transport: BedrockTransport
+    bedrock: StandIn, transport: BedrockTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bedrock.fault(kind="hang")
-    for _ in range(3):
-        found = await outcomes(*(client.call(call(timeout_s=0.5)) for _ in range(100)))
-        assert {one.failure for one in found if isinstance(one, PathError)} <= {
-            Failure.TIMEOUT,
-            Failure.QUEUE_FULL,
-        }
-        assert len(asked.threads()) <= bedrock_boto3.THREADS + bedrock_boto3.PROBE_THREADS
-    bedrock.ask(do="clear")
-    # Every place is free again: none still waits for an answer that nobody wants.
-    began = time.monotonic()
-    await asyncio.gather(*(client.call(call()) for _ in range(PLACES[transport])))
-    assert time.monotonic() - began < 2
+    places = bedrock_boto3.THREADS
+    monkeypatch.setattr(bedrock_asyncio, "CONNECTIONS", places)
+    async with asked.nothing_left():
+        client = connect(bedrock.url, transport)
+        await client.call(call())
+        bedrock.fault(kind="hang", seconds=120)
+        for _ in range(3):
+            found = await outcomes(*(client.call(call(timeout_s=0.5)) for _ in range(100)))
+            assert {one.failure for one in found if isinstance(one, PathError)} <= {
+                Failure.TIMEOUT,
+                Failure.QUEUE_FULL,
+            }
+            assert len(asked.threads()) <= places + bedrock_boto3.PROBE_THREADS
+        bedrock.ask(do="clear")
+        # Every place is free again: the fault would hold one that still waits for longer.
+        calls = (call(timeout_s=30, first_s=30) for _ in range(places))
+        await asyncio.gather(*(client.call(one) for one in calls))
+        await client.close()
 
 
 async def test_a_call_without_a_place_says_so_and_was_not_sent(

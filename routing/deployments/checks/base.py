@@ -48,7 +48,7 @@ class Ground:
 
     def wants(self, flag: FlagName) -> bool:
         """Tell whether the release has `flag` on for everyone here."""
-        return self.content.shares[self.environment][flag] == 100
+        return self.content.flags[self.environment][flag].share == 100
 
     def is_local(self, path: Path) -> bool:
         """Tell whether `path` leads to a stand-in of ours, which keeps a request log."""

@@ -13,6 +13,7 @@ from routing.core.verdict import Mismatch
 from routing.deployments.checks import base
 from routing.deployments.checks.base import Ground, Looked
 from routing.flags import store
+from routing.flags.snapshot import Mark
 from routing.fleet import queries as fleet
 from routing.runs import Reply
 
@@ -45,10 +46,11 @@ async def flag_configuration(ground: Ground) -> Looked:
     reply = await _settled(ground)
     if not reply.ok:
         return Looked(status=TestStatus.FAIL, error=base.refused(reply))
-    wanted = ground.content.shares[ground.environment]
+    released = ground.content.flags[ground.environment]
+    wanted = ground.content.shares(ground.environment)
     states = await ground.db(store.read, ground.environment)
     ours = {flag: states[flag].share if flag in states else 0 for flag in FlagName}
-    off = [flag for flag in FlagName if ours[flag] != wanted[flag]]
+    off = [f for f in FlagName if f not in states or not states[f].gives_as(released[f])]
     running = reply.body["flags"]
     strange = [f for f in FlagName if f not in off and running[str(f)] != (wanted[f] > 0)]
     return base.compared(
@@ -78,9 +80,10 @@ async def _settled(ground: Ground) -> Reply:
 
 def _tables(ground: Ground, body: Mapping[str, Any]) -> list[str]:
     """Return how the processes differ from the tables."""
-    kept = store.versions().get(ground.environment, 0)
-    states = store.read(ground.environment)
-    found = [
+    mark = store.marks().get(ground.environment, Mark())
+    kept, states = mark.version, store.read(ground.environment)
+    found = ["somebody changed flags around us"] if mark.is_drifted else []
+    found += [
         f"{flag} runs {'on' if body['flags'][str(flag)] else 'off'}, "
         f"the table says {_share(state.share)}"
         for flag, state in states.items()

@@ -16,7 +16,7 @@ from routing.management import base
 
 
 class Command(base.OperatorCommand):
-    help = "List the flags as the database has them."
+    help = "List the flags in force as the database has them."
 
     def add(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -39,6 +39,7 @@ class Command(base.OperatorCommand):
     def show(self, result: base.Result) -> str:
         word = "off" if not result["on"] else "on"
         share = f" {result['percentage']} %" if result["on"] and result["percentage"] < 100 else ""
+        share += "".join(f" {group}" for group in result["groups"] if result["on"])
         differs = "" if result["on"] == result["default"] else "  (not its default)"
         return (
             f"{result['flag']:<32} {result['environment']:<12} {word + share:<8} "
@@ -52,6 +53,7 @@ def _result(row: FlagRow, cell: Cell, flags_version: int) -> base.Result:
         "environment": str(cell.environment),
         "on": cell.state.on,
         "percentage": cell.state.percentage,
+        "groups": list(cell.state.groups),
         "version": cell.state.version,
         "flags_version": flags_version,
         "default": cell.default,

@@ -27,9 +27,17 @@ class Command(base.OperatorCommand):
         parser.add_argument(
             "--percentage",
             type=int,
-            default=100,
             metavar="0-100",
-            help="with --on: for this share of subjects",
+            help="with --on: for this share of subjects; 100, or 0 where groups are named",
+        )
+        parser.add_argument(
+            "--group",
+            dest="groups",
+            action="append",
+            default=[],
+            metavar="KIND:NAME",
+            help="with --on: for these callers too, by their token: tenant:NAME, token:NAME or "
+            "role:NAME; may be given more than once",
         )
         parser.add_argument(
             "--base-version",
@@ -39,21 +47,25 @@ class Command(base.OperatorCommand):
         )
 
     def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> base.Result:
+        groups, percentage = tuple(options["groups"]), options["percentage"]
+        if percentage is None:
+            percentage = 0 if groups else 100
         return flagging.set_flag(
             options,
             by=by,
             now=now,
             name=options["flag"],
             on=options["on"],
-            percentage=options["percentage"],
+            percentage=percentage,
+            groups=groups,
             base_version=options["base_version"],
         )
 
     def show(self, result: base.Result) -> str:
-        was, is_now = (
-            _word(result["was_on"], result["was_percentage"]),
-            _word(result["on"], result["percentage"]),
-        )
+        was = _word(result["was_on"], result["was_percentage"])
+        is_now = _word(result["on"], result["percentage"])
+        if result["groups"]:
+            is_now = f"{is_now} and {', '.join(result['groups'])}"
         return (
             f"{result['flag']} in {result['environment']}: {was} -> {is_now} "
             f"(version {result['version']}, flags at {result['flags_version']}, "

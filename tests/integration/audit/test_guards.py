@@ -218,7 +218,7 @@ TRIED = [
     guard
     for guard in guards.guards_of(connection)
     # Truncation would lock the table; a stream's name is its primary key on both databases.
-    if not guard.name.endswith(("_no_truncate", "routing_stream_append"))
+    if not guard.name.endswith(("_truncate", "routing_stream_append"))
 ]
 
 

@@ -181,6 +181,38 @@ def test_a_dead_process_gives_its_trials_back_when_their_leases_lapse() -> None:
     assert len(alive.permits(1)) == 1
 
 
+def test_a_good_probe_in_one_process_takes_the_slots_of_trials_that_hang_in_another() -> None:
+    fleet = half_open(2)
+    hanging, probing = fleet.members
+    lost = [trial(fleet, hanging) for _ in range(RULES.trial_slots)]
+    assert probing.permits(1) == []
+    fleet.rounds(2)
+    assert probing.permits(1) == []
+    fleet.pass_time(1)
+    probing.board.probe_ok(KEY)
+    for _ in range(RULES.trials_to_close):
+        probing.board.settle(KEY, trial(fleet, probing), Result.SUCCESS)
+    fleet.rounds(2)
+    assert fleet.states() == {CLOSED}
+    for permit in lost:
+        hanging.board.settle(KEY, permit, Result.FAILURE)
+    fleet.rounds(2)
+    assert fleet.states() == {CLOSED}
+
+
+def test_a_probe_that_began_before_the_trials_takes_no_slot() -> None:
+    """The control of the one above: it is the newer evidence that counts."""
+    fleet = half_open(2)
+    hanging, probing = fleet.members
+    for _ in range(RULES.trial_slots):
+        trial(fleet, hanging)
+    fleet.pass_time(1)
+    probing.board.probe_ok(KEY, took_us=60_000_000)
+    fleet.rounds(3)
+    assert probing.permits(1) == []
+    assert (len(stored().circuit.leases), stored().circuit.overtaken) == (RULES.trial_slots, ())
+
+
 def test_without_the_store_a_process_goes_on_by_itself() -> None:
     fleet = Fleet(2)
     one, other = fleet.members

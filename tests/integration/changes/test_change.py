@@ -11,6 +11,8 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger, verify
 from routing.changes import change
+from routing.changes.change import SetFlag
+from routing.core import booked
 from routing.core.errors import (
     Broken,
     Forbidden,
@@ -22,7 +24,7 @@ from routing.core.errors import (
     Stale,
     UnknownWord,
 )
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, Subject
 from routing.core.guards import Answer, Cause
 from routing.core.values import EnvironmentName, Operation, Path
 from routing.flags import queries, snapshot
@@ -104,7 +106,12 @@ def test_whoever_was_slower_gets_the_state_that_won() -> None:
     apply([to(CACHING, True, percentage=30)])
     with pytest.raises(Stale) as refusal:
         apply([to(CACHING, False, base=1)])
-    assert refusal.value.facts["current"] == {"on": True, "percentage": 30, "version": 2}
+    assert refusal.value.facts["current"] == {
+        "on": True,
+        "percentage": 30,
+        "groups": [],
+        "version": 2,
+    }
     assert version(CACHING) == 2
 
 
@@ -331,7 +338,7 @@ def test_folding_the_entries_gives_the_tables() -> None:
         if entry.environment == STG and entry.object_type in ("flag", "flags"):
             state |= facts(entry.after)
     cells = {str(row.name): row.cells[STG] for row in queries.grid([STG]).rows}
-    assert state == {name: change.as_json(cell.state) for name, cell in cells.items()}
+    assert state == {name: booked.as_json(cell.state) for name, cell in cells.items()}
     assert verify.verify().ok
 
 
@@ -341,3 +348,50 @@ def test_apply_refuses_to_hide_inside_another_transaction() -> None:
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
         apply(wish)
     assert is_on(CACHING)
+
+
+def test_a_flag_is_on_for_groups_beside_a_share() -> None:
+    lay()
+    some = SetFlag(
+        flag=SUPPORT, on=True, base_version=1, percentage=0, groups=("tenant:acme", "role:viewer")
+    )
+    apply([some])
+    kept = queries.flag_row(SUPPORT, [STG]).cells[STG].state
+    assert (kept.percentage, kept.groups) == (0, ("role:viewer", "tenant:acme"))
+    assert facts(entries()[0].after)[str(SUPPORT)]["groups"] == ["role:viewer", "tenant:acme"]
+    mine = Subject(groups=frozenset({"tenant:acme"}))
+    assert snapshot.is_on(SUPPORT, STG, mine)
+    assert not snapshot.is_on(SUPPORT, STG)
+    with pytest.raises(Invalid, match="already"):
+        apply([replace(some, base_version=2)])
+    apply([to(SUPPORT, False)])
+    assert not snapshot.is_on(SUPPORT, STG, mine)
+    assert queries.flag_row(SUPPORT, [STG]).cells[STG].state.groups == ()
+
+
+@pytest.mark.parametrize(
+    ("groups", "percentage", "words"),
+    [(("acme",), 0, "is no group"), (("tenant:acme",), 100, "on for everyone")],
+)
+def test_groups_that_mean_nothing_are_refused(
+    groups: tuple[str, ...], percentage: int, words: str
+) -> None:
+    lay()
+    with pytest.raises(Invalid, match=words):
+        apply(
+            [SetFlag(flag=SUPPORT, on=True, base_version=1, percentage=percentage, groups=groups)]
+        )
+
+
+def test_a_group_that_loses_its_path_is_seen_by_the_guards() -> None:
+    """A share that stays the same says nothing of those who had it by their group."""
+    lay()
+    acme = SetFlag(flag=BEDROCK, on=True, base_version=1, percentage=0, groups=("tenant:acme",))
+    with pytest.raises(NeedsConfirm):
+        apply([acme])  # everybody else's emergencies lose theirs
+    apply([acme], confirmed=True)
+    with pytest.raises(NeedsConfirm) as asked:
+        apply([replace(acme, base_version=2, percentage=0, groups=("tenant:other",))])
+    assert asked.value.facts["rule"] == "emergency_loses_path"
+    wider = replace(acme, base_version=2, groups=("tenant:acme", "tenant:other"))
+    apply([wider])  # takes it from nobody

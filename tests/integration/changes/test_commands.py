@@ -173,7 +173,13 @@ def test_a_shell_proposes_and_applies_and_never_approves(capsys: Any) -> None:
     )
     assert (status, made["state"]) == (0, "proposed")
     assert made["sets"] == [
-        {"flag": str(BEDROCK), "on": True, "percentage": 50, "base_version": 1}
+        {
+            "flag": str(BEDROCK),
+            "on": True,
+            "percentage": 50,
+            "groups": [],
+            "base_version": 1,
+        }
     ]
     number = str(made["number"])
     status, [refused], _ = run(capsys, "proposal", "approve", number, *where)

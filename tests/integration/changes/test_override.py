@@ -18,7 +18,7 @@ from routing.changes import change, override
 from routing.changes.override import Booked, SetOverride
 from routing.core.decision import PathFacts, Request, decide
 from routing.core.errors import Forbidden, Invalid, NeedsConfirm, Stale
-from routing.core.flags import FlagName
+from routing.core.flags import NOBODY, FlagName
 from routing.core.values import Action, Health, Operation, Path, Priority, Reason
 from routing.matrix import overrides, queries
 from tests.integration.changes.ground import (
@@ -62,7 +62,7 @@ def followed(operation: Operation = STANDARD, *, after_minutes: float = 0) -> tu
     """Return where a request goes by what this process has in memory, and why."""
     now_us = int((NOW + timedelta(minutes=after_minutes)).timestamp() * 1_000_000)
     request = Request(operation=operation, priority=Priority.MEDIUM, now_us=now_us)
-    state = wiring.situation(STG, "")
+    state = wiring.situation(STG, NOBODY)
     well = dict.fromkeys(Path, PathFacts(health=Health.HEALTHY))
     decided = decide(request, replace(state, paths=well))
     return decided.intended, decided.reason
@@ -88,7 +88,7 @@ def test_it_is_booked_with_reason_end_and_the_version_of_the_set() -> None:
     assert entry.reason == WHY
     assert facts(entry.after)["ends_at"] == (NOW + timedelta(minutes=60)).isoformat()
     assert facts(entry.facts)["overrides_version"] == 1
-    assert wiring.situation(STG, "").versions.overrides == 1
+    assert wiring.situation(STG, NOBODY).versions.overrides == 1
     assert wiring.versions()["overrides:staging"] == 1
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.template.loader import render_to_string
 from pytest_django import DjangoAssertNumQueries
 
@@ -17,6 +18,7 @@ from routing.changes import change
 from routing.core.flags import FlagName
 from routing.core.rights import Actor
 from routing.core.values import ActorKind, EnvironmentName, Role
+from routing.flags import queries
 from tests.integration.dashboard.conftest import SHELL, ClientOf
 
 VersionOf = Callable[..., int]
@@ -253,6 +255,46 @@ def test_a_flag_off_its_declaration_stands_out(client_of: ClientOf) -> None:
     assert "declared on here" in page
 
 
+def write_around_us(environment: EnvironmentName) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'UPDATE routing_flagstate SET "on" = NOT "on" '
+            "WHERE flag_id = 'ai.caching.enabled' AND environment_id = %s",
+            [str(environment)],
+        )
+
+
+def test_a_change_around_us_waits_for_an_admin(client_of: ClientOf) -> None:
+    admin, operator = client_of("admin"), client_of("operator")
+    write_around_us(STG)
+    page = admin.get("/e/staging/flags/").content.decode()
+    assert "Flags of staging were changed around us; that is not applied" in page
+    assert "booked <b>on, version 1</b>, found <b>off, version 1</b>" in page
+    assert 'value="adopt"' in page
+    seen = operator.get("/e/staging/flags/").content.decode()
+    assert "An admin adopts it or reverts" in seen
+    assert 'value="adopt"' not in seen
+    assert "changed around us" not in admin.get("/e/production/flags/").content.decode().lower()
+    told = admin.get("/e/staging/").content.decode()
+    assert "Somebody changed flags of staging around us, which is not applied" in told
+
+
+@pytest.mark.parametrize(("do", "on"), [("revert", True), ("adopt", False)])
+def test_an_admin_settles_it_by_a_button(client_of: ClientOf, do: str, on: bool) -> None:
+    admin = client_of("admin")
+    write_around_us(STG)
+    page = admin.get("/e/staging/flags/").content.decode()
+    touches = re.search(r'name="touches" value="(\d+)"', page)
+    assert touches
+    said = {"do": do, "touches": touches[1], "reason": "found at night"}
+    assert admin.post("/e/staging/flags/drift/", said | {"touches": "0"}).status_code == 409
+    answer = admin.post("/e/staging/flags/drift/", said, follow=True).content.decode()
+    assert f"What was changed around us is {do.rstrip('t') + 'ted'}." in answer
+    assert "flag-drift" not in answer
+    kept = queries.flag_row(CACHING, [STG]).cells[STG]
+    assert kept.state.on is on
+
+
 def test_the_live_part_is_the_same_included_and_fetched(client_of: ClientOf) -> None:
     """Ages are the one thing that may differ between two moments."""
     client = client_of("operator")
@@ -290,11 +332,11 @@ def visit(*environments: EnvironmentName) -> Visit:
     return Visit(actor=by, environment=environments[0], section="flags", now=wiring.now())
 
 
-def test_reading_all_flags_costs_two_queries_however_many_environments(
+def test_reading_all_flags_costs_three_queries_however_many_environments(
     laid: None, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for environments in ((DEV,), (DEV, STG, PROD)):
-        with django_assert_num_queries(2):
+        with django_assert_num_queries(3):
             levers.context(visit(*environments))
 
 

@@ -19,7 +19,7 @@ from routing import wiring
 from routing.audit import ledger
 from routing.changes import change
 from routing.core.decision import PathFacts, State
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, Subject
 from routing.core.guards import Cause
 from routing.core.health import Judged
 from routing.core.rights import Actor
@@ -77,7 +77,7 @@ def judge(mcp: Health, direct: Health = Health.HEALTHY, *, age_s: float = 0) -> 
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Both paths configured, as in a server."""
 
-    def situation(environment: EnvironmentName, subject: str) -> State:
+    def situation(environment: EnvironmentName, subject: Subject) -> State:
         return State(
             matrix=matrices.current().of(environment),
             flags=flags.current().evaluate(environment, subject),

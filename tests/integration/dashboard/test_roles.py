@@ -33,6 +33,8 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("flags", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("flag-set", "GET"): (FLAG, (SIGN_IN, 403, 403, 200, 200, 404)),
     ("flag-set", "POST"): (FLAG, (SIGN_IN, 403, 403, 302, 302, 404)),
+    # Nothing differs: there is nothing to adopt or to revert.
+    ("flag-drift", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 400, 404)),
     ("routing", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     # No server runs in this process: it can explain nothing, and says so.
     ("routing-explain", "POST"): (HERE, (SIGN_IN, 503, 503, 503, 503, 404)),
@@ -46,6 +48,9 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("breakers", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("breaker-force", "POST"): (BREAKER, (SIGN_IN, 403, 403, 302, 302, 404)),
     ("breaker-release", "POST"): (BREAKER, (SIGN_IN, 403, 403, 409, 409, 404)),
+    ("cost", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
+    ("cost-price", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 302, 404)),
+    ("cost-limit", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 302, 404)),
     ("deployments", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("deployments-import", "GET"): (HERE, (SIGN_IN, 403, 403, 200, 200, 404)),
     ("deployments-import", "POST"): (HERE, (SIGN_IN, 403, 403, 400, 400, 404)),
@@ -127,6 +132,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("draft-publish", "POST"): {"revision": "1", "base_version": "1"},
     ("draft-discard", "POST"): {"revision": "1"},
     ("flag-set", "POST"): {"to": "off", "base_version": "1", "confirmed": "true"},
+    ("flag-drift", "POST"): {"do": "revert", "touches": "7"},
     ("breaker-force", "POST"): {
         "base": "0",
         "to": "closed",
@@ -134,6 +140,21 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "reason": "looking at who may",
     },
     ("breaker-release", "POST"): {"base": "0"},
+    ("cost-price", "POST"): {
+        "do": "set",
+        "base": "0",
+        "model": "m",
+        "input": "1",
+        "output": "1",
+        "currency": "EUR",
+    },
+    ("cost-limit", "POST"): {
+        "do": "set",
+        "base": "1",
+        "unit": "tokens",
+        "period": "day",
+        "most": "1000",
+    },
     ("operation-deploy", "POST"): {"flags": "keep", "key": "0" * 32},
     ("rollback-start", "POST"): {"target": "mcp_only", "digest": "0" * 64},
     ("support-activate", "POST"): {"reason": "its flag is off"},

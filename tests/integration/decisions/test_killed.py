@@ -63,6 +63,13 @@ def rows(home: Path) -> list[tuple[int, bytes, bytes, bytes, str]]:
         return [(seq, bytes(b), bytes(p), bytes(h), kind) for seq, b, p, h, kind in found]
 
 
+def spent(home: Path) -> tuple[int, int]:
+    """Return how many decisions were counted, and what they cost."""
+    with sqlite3.connect(home / "hybridops.sqlite3") as tables:
+        found = tables.execute("SELECT sum(requests), sum(nanos) FROM routing_spend").fetchone()
+        return int(found[0]), int(found[1])
+
+
 def test_nothing_acknowledged_is_lost_though_writer_and_takeovers_are_killed(
     env: dict[str, str], tmp_path: Path, seed: int
 ) -> None:
@@ -86,3 +93,5 @@ def test_nothing_acknowledged_is_lost_though_writer_and_takeovers_are_killed(
     assert [kind for *_, kind in found].count("closed") == 1
     assert found[-1][4] == "closed" and json.loads(found[-1][1])["by"].startswith("decision:p:")
     assert not list(folder.glob("p-first*.seg")), "all of its parts are put aside"
+    decided = [kind for *_, kind in found].count("decision")
+    assert spent(Path(env["HYBRIDOPS_HOME"])) == (decided, 7 * decided), "each counted once"

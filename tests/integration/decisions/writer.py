@@ -14,10 +14,30 @@ from pathlib import Path
 
 import django
 
+from routing.core.chain import Json
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hybridops.settings")
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 CALLERS = 64
+BODY: dict[str, Json] = {
+    "v": 1,
+    "kind": "decision",
+    "at": "2026-11-23T11:59:00.000000Z",
+    "environment": "production",
+    "operation": "standard",
+    "tenant": "acme",
+    "usage": [3, 2],
+    "cost": {
+        "model": "m",
+        "currency": "EUR",
+        "nanos": 7,
+        "policy": 1,
+        "open": False,
+        "cached": False,
+    },
+    "pad": "x" * 200,
+}
 
 
 async def write(folder: Path, boot: str) -> None:
@@ -30,7 +50,7 @@ async def write(folder: Path, boot: str) -> None:
         turn = 0
         while True:
             turn += 1
-            body = {"v": 1, "kind": "decision", "id": f"d{number}-{turn}", "pad": "x" * 400}
+            body = BODY | {"id": f"d{number}-{turn}"}
             seq = await log.record(body)
             # One write call: a kill leaves a whole line or none.
             os.write(1, f"{seq}\n".encode())
@@ -39,11 +59,12 @@ async def write(folder: Path, boot: str) -> None:
 
 
 def ship(folder: Path, boot: str) -> None:
+    from routing.cost import spend
     from routing.decisions import shipper
     from routing.decisions.shipper import Shipper
 
     shipper.AT_ONCE = 40  # many rounds, so that a kill strikes among them
-    successor = Shipper(folder, live=f"decision:p:{boot}", synced=lambda: 0)
+    successor = Shipper(folder, live=f"decision:p:{boot}", synced=lambda: 0, count=spend.add)
     os.write(1, b"begun\n")
     successor.close_the_dead(NOW)
     os.write(1, b"closed\n")

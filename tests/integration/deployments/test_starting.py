@@ -144,9 +144,9 @@ def test_equal_content_is_one_release_and_a_flag_adopted_makes_another() -> None
         by=bed.BY, now=bed.now(), environment=bed.DEV, code_version=bed.VERSION, adopt_flags=True
     )
     assert adopted != built[0]
-    shares = release.read(adopted).shares
-    assert shares[bed.DEV][FlagName.SUPPORT_MODE] == 100
-    assert shares[bed.STG] == release.read(built[0]).shares[bed.STG]
+    made = release.read(adopted)
+    assert made.shares(bed.DEV)[FlagName.SUPPORT_MODE] == 100
+    assert made.flags[bed.STG] == release.read(built[0]).flags[bed.STG]
 
 
 def test_an_altered_release_is_found_out() -> None:

@@ -153,6 +153,18 @@ def test_without_an_answer_the_client_raises_what_fits(
         assert headers(told.value.response)["x-hybridops-decision"] == stage.records()[-1]["id"]
 
 
+def test_a_spent_budget_raises_the_throttling_error_with_its_end(
+    client: Any, stage: Stage
+) -> None:
+    stage.spend_all()
+    with pytest.raises(client.exceptions.ThrottlingException) as refused:
+        client.converse(modelId="hybridops", messages=HELLO)
+    told = refused.value.response
+    assert "begins anew at 2026-11-24 00:00 UTC" in told["Error"]["Message"]
+    assert told["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "43200"
+    assert not stage.direct.calls + stage.mcp.calls
+
+
 def test_operation_and_priority_are_chosen_in_the_requests_metadata(
     client: Any, stage: Stage
 ) -> None:

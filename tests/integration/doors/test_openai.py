@@ -66,7 +66,7 @@ def test_what_the_system_says_and_the_limits_reach_the_path(
     assert call.system == "Be brief.\n\nBe kind."
     assert [m.text for m in call.messages] == ["One\n2", "Yes.", "And now?"]
     assert (call.max_tokens, call.temperature) == (9, 0.5)
-    assert stage.subjects == ["acme/u7"]
+    assert [who.name for who in stage.subjects] == ["acme/u7"]
 
 
 def test_an_answer_in_pieces_arrives_as_it_comes(client: openai.OpenAI, stage: Stage) -> None:
@@ -179,6 +179,19 @@ def test_too_many_at_once_raise_the_rate_limits_error(client: openai.OpenAI, sta
     assert told.value.response.headers["retry-after"] == "1"
     for one in held:
         one.close()
+
+
+def test_a_spent_budget_raises_the_rate_limits_error_with_its_end(
+    client: openai.OpenAI, stage: Stage
+) -> None:
+    stage.spend_all()
+    for streams_it in (False, True):
+        with pytest.raises(openai.RateLimitError) as refused:
+            ask(client, stream=streams_it)
+        assert refused.value.code == "refused_budget"
+        assert refused.value.response.headers["retry-after"] == "43200"
+        assert "begins anew at 2026-11-24 00:00 UTC" in str(refused.value)
+    assert not stage.direct.calls + stage.mcp.calls
 
 
 def test_what_cannot_be_carried_is_refused_before_any_call(

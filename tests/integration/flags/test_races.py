@@ -15,7 +15,7 @@ from django.db import connection, transaction
 
 from routing.audit import verify
 from routing.core.errors import Refused
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, State
 from routing.core.values import EnvironmentName, Outcome
 from routing.flags import queries, snapshot, store
 from tests.integration.changes.ground import (
@@ -34,6 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 CACHING, SUPPORT = FlagName.CACHING, FlagName.SUPPORT_MODE
 OPERATORS = 6
 ROUNDS = 4
+READS = 10_000
 
 
 def in_threads(work: list[Callable[[], Any]]) -> list[Any]:
@@ -103,7 +104,7 @@ def test_a_set_is_seen_whole_by_every_reader() -> None:
             done.set()
 
     def read() -> None:
-        while not done.is_set():
+        while not done.is_set() or seen.total() < READS:
             flags = snapshot.current().evaluate(STG)
             seen[flags[CACHING], flags[SUPPORT]] += 1
 
@@ -113,6 +114,7 @@ def test_a_set_is_seen_whole_by_every_reader() -> None:
 
     in_threads([write, read, poll])
     assert set(seen) == {(True, True), (False, False)}
+    assert seen.total() >= READS
     assert snapshot.current().environments[STG].version == 2 + 25
 
 
@@ -124,9 +126,7 @@ def test_half_of_a_set_is_seen_by_nobody_before_the_commit() -> None:
         store.swap(
             environment=STG,
             flag=CACHING,
-            base_version=1,
-            on=False,
-            percentage=100,
+            wanted=State(on=False, version=1),
             by="user:1",
             now=NOW,
         )

@@ -10,18 +10,22 @@ from typing import Any
 
 import pytest
 import waffle
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, Group
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template import Context, Template
 from django.test import RequestFactory
 from django.urls import NoReverseMatch, reverse
+from waffle.decorators import waffle_flag
 from waffle.models import AbstractBaseFlag
 from waffle.testutils import override_flag
 
+from routing.changes import drift
 from routing.core.flags import FlagName
 from routing.flags.models import Flag
-from tests.integration.changes.ground import DEV, STG, apply, lay, to
+from tests.integration.changes.ground import DEV, STG, apply, entries, is_on, lay, to
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SUPPORT = str(FlagName.SUPPORT_MODE)  # off everywhere: whoever gets True broke in
@@ -160,9 +164,78 @@ def test_a_missing_flag_is_off_and_not_made() -> None:
     assert Flag.objects.count() == before == len(FlagName)
 
 
-def test_waffle_lists_every_flag() -> None:
+def test_waffle_lists_every_flag(capsys: Any) -> None:
     lay()
     assert {flag.name for flag in Flag.get_all()} == set(FlagName)
+    call_command("waffle_flag", "--list")
+    assert {line.split()[-1] for line in capsys.readouterr().out.splitlines()} == set(FlagName)
+
+
+def test_the_template_tag_asks_our_state() -> None:
+    lay()
+    text = (
+        "{% load waffle_tags %}{% flag 'ai.caching.enabled' %}on{% else %}off{% endflag %} "
+        "{% flag 'ENABLE_BEDROCK_SUPPORT_MODE' %}on{% else %}off{% endflag %}"
+    )
+    for request in (RequestFactory().get("/"), by_cookie(), by_query(), by_header()):
+        request.user = AnonymousUser()
+        assert Template(text).render(Context({"request": request})) == "on off"
+
+
+def test_the_decorator_of_a_view_asks_our_state() -> None:
+    lay()
+
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse("seen")
+
+    request = by_query()
+    request.user = AnonymousUser()
+    assert waffle_flag(str(FlagName.CACHING))(view)(request).content == b"seen"
+    with pytest.raises(Http404):
+        waffle_flag(SUPPORT)(view)(request)
+
+
+async def test_a_coroutine_may_ask() -> None:
+    """Waffle's own model reads its cache or the database there, and fails by chance."""
+    assert await async_answer() is False
+
+
+async def async_answer() -> bool | None:
+    answer: bool | None = waffle.flag_is_active(RequestFactory().get("/"), SUPPORT)
+    return answer
+
+
+def test_no_answer_sets_a_cookie_by_which_waffle_would_know_a_visitor_again(client: Any) -> None:
+    lay()
+    apply([to(FlagName.SUPPORT_MODE, True, percentage=50)])
+    asked = by_query()
+    asked.user = AnonymousUser()
+    waffle.flag_is_active(asked, SUPPORT)
+    assert not hasattr(asked, "waffles")
+    assert not hasattr(asked, "waffle_tests")
+    answer = client.get("/sign-in/", {f"dwft_{SUPPORT}": "1"})
+    assert not [name for name in answer.cookies if name.startswith("dwf")]
+    assert not [name for name in settings.MIDDLEWARE if "waffle" in name]
+
+
+def test_there_are_no_switches_and_no_samples() -> None:
+    lay()
+    assert waffle.switch_is_active(str(FlagName.CACHING)) is False
+    assert waffle.sample_is_active(str(FlagName.CACHING)) is False
+
+
+def test_waffles_command_to_set_a_flag_goes_through_ours() -> None:
+    lay()
+    where = ("--environment", "staging", "--reason", "asked by the old name")
+    call_command("waffle_flag", SUPPORT, "--everyone", *where)
+    entry = entries()[0]
+    assert (entry.action, entry.actor_kind, entry.reason) == (
+        "flag.change",
+        "shell",
+        "asked by the old name",
+    )
+    assert not drift.look(STG).is_open
+    assert is_on(FlagName.SUPPORT_MODE)
 
 
 @pytest.mark.parametrize("name", ["waffle_status", "wafflejs"])

@@ -70,6 +70,14 @@ async def test_environment_and_tenant_come_from_the_token_alone(caller: Caller) 
     assert kept["synthetic"] is False
 
 
+async def test_the_groups_of_a_caller_come_from_its_token_alone(caller: Caller) -> None:
+    await caller.post(
+        PROMPT, ("X-HybridOps-Tenant", "other"), ("X-HybridOps-Groups", "role:admin")
+    )
+    (who,) = caller.stage.subjects
+    assert who.groups == {"tenant:acme", "token:plain", "role:viewer"}
+
+
 async def test_the_record_and_the_answer_carry_the_same_request_id(caller: Caller) -> None:
     given = await caller.post()
     (kept,) = caller.stage.records()

@@ -20,6 +20,21 @@ def settle(board: Board, result: Result, times: int) -> None:
         board.settle(KEY, permit, result)
 
 
+def test_tells_how_long_ago_it_went_half_open_or_closed() -> None:
+    clock = Clock()
+    board = Board(clock=clock, jitter=lambda: 0.0)
+    settle(board, Result.FAILURE, 5)
+    assert board.mended_ago_us(KEY) is None
+    clock.now_us += 6 * SECOND
+    assert board.mended_ago_us(KEY) == SECOND, "asked or not, it is half-open since its wait ended"
+    clock.now_us += SECOND
+    settle(board, Result.SUCCESS, 3)
+    clock.now_us += 4 * SECOND
+    assert board.mended_ago_us(KEY) == 4 * SECOND
+    settle(board, Result.FAILURE, 5)
+    assert board.mended_ago_us(KEY) == 4 * SECOND, "opening mends nothing"
+
+
 def test_tells_since_when_it_is_shut_over_every_trial_that_failed() -> None:
     clock = Clock()
     board = Board(clock=clock, jitter=lambda: 0.0)

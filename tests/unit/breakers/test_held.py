@@ -141,6 +141,21 @@ def test_an_idle_trial_goes_back_when_somebody_waits_for_one() -> None:
     assert [end.permit for end in errand.ends] == [GRANT] and errand.want == 0
 
 
+def test_a_good_probe_of_a_half_open_one_is_told_once_with_its_beginning() -> None:
+    place = Place()
+    place.take(HALF)
+    calls = place.calls
+    place.board.probe_ok(KEY, took_us=400)
+    errand = place.errand()
+    assert errand.probed_us == place.us - 400 and place.calls == calls + 1
+    place.board.probe_ok(KEY, took_us=100)
+    place.board.done(errand, ())
+    later = place.errand()
+    assert later.probed_us == place.us - 100, "what came while it was told is told as well"
+    place.board.done(later, ())
+    assert place.board.errands() == ()
+
+
 def test_how_a_shared_trial_ended_is_the_stores_to_count() -> None:
     place = Place()
     place.take(HALF)

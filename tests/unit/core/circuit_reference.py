@@ -53,6 +53,8 @@ class Reference:
     epoch: int = 0
     calls: list[tuple[int, str]] = field(default_factory=list)
     out: dict[Token, int] = field(default_factory=dict)
+    started: dict[Token, int] = field(default_factory=dict)
+    behind: set[Token] = field(default_factory=set)
     good_trials: int = 0
     openings: int = 0
     log: list[tuple[str, str, str, int]] = field(default_factory=list)
@@ -65,6 +67,7 @@ class Reference:
             self.openings = 0
         self.mode, self.until = mode, until
         self.out, self.good_trials, self.epoch = {}, 0, self.epoch + 1
+        self.started, self.behind = {}, set()
 
     def pass_time(self, now: int) -> None:
         if self.until is not None and now >= self.until:
@@ -81,8 +84,10 @@ class Reference:
         self.pass_time(now)
         if self.mode in ("closed", "forced_closed"):
             return (self.epoch, name)
-        if self.mode == "half_open" and len(self.out) < self.rules.trial_slots:
+        taking_a_slot = [token for token in self.out if token not in self.behind]
+        if self.mode == "half_open" and len(taking_a_slot) < self.rules.trial_slots:
             self.out[(self.epoch, name)] = now + self.rules.lease_us
+            self.started[(self.epoch, name)] = now
             return (self.epoch, name)
         return None
 
@@ -92,6 +97,8 @@ class Reference:
             return
         if self.mode == "half_open":
             if self.out.pop(token, None) is not None:
+                if result == "success" and token not in self.behind:
+                    self.give_up_on_those_behind()
                 self.trial_ended(result, now, jitter)
         elif result != "ignored":
             self.calls.append((now, result))
@@ -132,8 +139,14 @@ class Reference:
     def forget(self, token: Token) -> None:
         self.out.pop(token, None)
 
-    def probe(self, now: int) -> None:
+    def give_up_on_those_behind(self) -> None:
+        for token in self.behind:
+            self.out.pop(token, None)
+
+    def probe(self, began: int, now: int) -> None:
         self.pass_time(now)
+        if self.mode == "half_open":
+            self.behind |= {token for token in self.out if self.started[token] < began}
         if self.mode == "open":
             self.go("half_open", "good_probe", now)
 

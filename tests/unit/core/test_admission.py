@@ -49,6 +49,7 @@ class Line(RuleBasedStateMachine):
         self.now_us = 0
         self.full_us: int | None = None
         self.free_us: int | None = None
+        self.left_us = 0
 
     def _calm(self) -> bool:
         return self.free_us is not None and self.now_us - self.free_us >= 500
@@ -96,6 +97,19 @@ class Line(RuleBasedStateMachine):
                 self.full_us = self.now_us
             model.waiting.append(ticket)
 
+    @rule(rank=ranks, served_us=st.sampled_from([1, 200, 5000]))
+    def turn_away(self, rank: Rank, served_us: int) -> None:
+        model = self.model
+        before = sum(self.queue.figures(self.now_us).shed[str(rank)].values())
+        ahead = [t for t in model.waiting if ORDER.index(t.rank) <= ORDER.index(rank)]
+        gap_us = max(served_us / SMALL.capacity, self.now_us - self.left_us)
+        slow = self._overloaded() and len(ahead) * gap_us > SMALL.overload_wait_us
+        vain = rank is not Rank.EMERGENCY and not model.may_start(rank)
+        vain = vain and (len(ahead) == SMALL.room or slow)
+        assert self.queue.turn_away(rank, self.now_us, served_us) is vain
+        after = self.queue.figures(self.now_us).shed[str(rank)]
+        assert sum(after.values()) == before + vain
+
     @precondition(lambda self: self.model.running)
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
@@ -107,6 +121,7 @@ class Line(RuleBasedStateMachine):
             self.model.running.append(first)
             expected.append(first)
         self._note()
+        self.left_us = self.now_us
         assert self.queue.leave(ticket, self.now_us) == expected
         assert self.queue.leave(ticket, self.now_us) == []  # a place is given back once
 
@@ -158,6 +173,26 @@ class Line(RuleBasedStateMachine):
 
 TestLine = Line.TestCase
 TestLine.settings = settings(max_examples=150, stateful_step_count=40)
+
+
+def test_a_newcomer_is_turned_away_only_for_those_who_rank_no_lower() -> None:
+    queue = Queue(replace(SMALL, capacity=1, room=2))
+    for rank in (Rank.LOW, Rank.LOW, Rank.HIGH):
+        queue.arrive(rank, 0)
+    found = [rank for rank in ORDER if queue.turn_away(rank, 0, 1)]
+    assert found == [Rank.LOW], "a higher one takes a low one's place, an emergency its own"
+
+
+def test_in_an_overload_it_counts_how_soon_places_come_free() -> None:
+    queue = Queue(replace(SMALL, capacity=1, room=10))
+    running = queue.arrive(Rank.LOW, 0).ticket
+    for _ in range(3):
+        queue.arrive(Rank.LOW, 0)
+    assert not queue.turn_away(Rank.LOW, 499, 1), "a burst may wait"
+    queue.leave(running, 600)
+    assert not queue.turn_away(Rank.LOW, 600, served_us=20), "2 x 20 us is within its 80"
+    assert queue.turn_away(Rank.LOW, 600, served_us=50)
+    assert queue.turn_away(Rank.LOW, 650, served_us=20), "for 50 us nobody has left"
 
 
 def test_what_was_sent_away_is_counted_by_rank_and_reason() -> None:

@@ -24,6 +24,7 @@ WISHES = st.builds(
     on=st.booleans(),
     percentage=st.integers(0, 100),
     base_version=st.integers(0, 2**53 - 1),
+    groups=st.lists(st.sampled_from(["tenant:a", "role:admin"]), max_size=2).map(tuple),
 )
 REASONS = st.text(st.characters(codec="utf-8"), max_size=40)
 CONTENTS = st.builds(
@@ -68,6 +69,7 @@ def test_a_digest_is_of_one_content(one: Content, other: Content) -> None:
         replace(CONTENT, reason="why now"),
         replace(CONTENT, sets=(replace(ONE, on=False),)),
         replace(CONTENT, sets=(replace(ONE, percentage=99),)),
+        replace(CONTENT, sets=(replace(ONE, groups=("tenant:acme",)),)),
         replace(CONTENT, sets=(replace(ONE, base_version=4),)),
         replace(CONTENT, sets=(replace(ONE, flag=FlagName.MONITORING),)),
         replace(CONTENT, sets=()),

@@ -34,7 +34,7 @@ class Machine:
     admit: Callable[..., tuple[Circuit, Permit | None]] = real.admit
     settle: Callable[..., Circuit] = real.settle
     cancel: Callable[[Circuit, Permit], Circuit] = real.cancel
-    probe_ok: Callable[[Circuit, int], Circuit] = real.probe_ok
+    probe_ok: Callable[[Circuit, int, int], Circuit] = real.probe_ok
     force: Callable[..., Circuit] = real.force
     release: Callable[[Circuit, int], Circuit] = real.release
 
@@ -100,9 +100,21 @@ class Run:
             self.take(self.machine.cancel(self.circuit, permit))
             self.reference.forget(token)
 
-    def do_probe(self) -> None:
-        self.take(self.machine.probe_ok(self.circuit, self.now))
-        self.reference.probe(self.now)
+    def do_probe(self, took_us: int) -> None:
+        began = self.now - took_us
+        self.take(self.machine.probe_ok(self.circuit, began, self.now))
+        self.reference.probe(began, self.now)
+
+    def do_overtake(self, pick: int, took_us: int, result: Result) -> None:
+        """Trials hang; a probe is good that began with the last of them or after it; then one
+        of them comes back, before or after a newer one has passed."""
+        self.do_ask(4)
+        self.now += 1
+        self.do_probe(took_us)
+        if pick % 2:
+            self.do_tell(pick, result, 0.0)
+        self.do_burst(1, Result.SUCCESS, 0.0)
+        self.do_tell(pick + 1, result, 0.0)
 
     def do_force(self, target: Breaker, lasts_us: int) -> None:
         until = self.now + lasts_us
@@ -135,8 +147,8 @@ asks = st.tuples(st.just("ask"), st.integers(1, 4))
 tells = st.tuples(st.just("tell"), picks, results, jitters)
 bursts = st.tuples(st.just("burst"), st.integers(1, 7), results, jitters)
 cancels = st.tuples(st.just("cancel"), picks)
+probes = st.tuples(st.just("probe"), st.sampled_from([0, 1, 250_000, 3 * SECOND]))
 rare = st.one_of(
-    st.tuples(st.just("probe")),
     st.tuples(
         st.just("force"),
         st.sampled_from([Breaker.FORCED_OPEN, Breaker.FORCED_CLOSED]),
@@ -145,7 +157,10 @@ rare = st.one_of(
     st.tuples(st.just("release")),
     st.tuples(st.just("look")),
 )
-acts = st.one_of(asks, asks, tells, tells, tells, bursts, bursts, cancels, rare)
+overtakes = st.tuples(st.just("overtake"), picks, st.integers(0, 1), results)
+acts = st.one_of(
+    asks, asks, tells, tells, tells, bursts, bursts, cancels, cancels, probes, overtakes, rare
+)
 histories = st.lists(st.tuples(gaps, acts), min_size=30, max_size=60)
 small = st.builds(
     CircuitSettings,
@@ -201,8 +216,8 @@ def draw_rules(dice: Random) -> CircuitSettings:
 
 def draw_act(dice: Random) -> tuple[Any, ...]:
     kind = dice.choices(
-        ("ask", "tell", "burst", "cancel", "probe", "force", "release", "look"),
-        (4, 6, 4, 2, 1, 1, 1, 1),
+        ("ask", "tell", "burst", "cancel", "probe", "overtake", "force", "release", "look"),
+        (4, 6, 4, 2, 1, 1, 1, 1, 1),
     )[0]
     if kind == "ask":
         return kind, dice.randint(1, 4)
@@ -212,6 +227,10 @@ def draw_act(dice: Random) -> tuple[Any, ...]:
         return kind, dice.randint(1, 7), dice.choice(RESULTS), dice.choice(JITTERS)
     if kind == "cancel":
         return kind, dice.randint(0, 8)
+    if kind == "overtake":
+        return kind, dice.randint(0, 8), dice.randint(0, 1), dice.choice(RESULTS)
+    if kind == "probe":
+        return kind, dice.choice((0, 1, 250_000, 3 * SECOND))
     if kind == "force":
         return kind, dice.choice(FORCED), dice.choice((1, 2 * SECOND, 20 * SECOND))
     return (kind,)
@@ -289,9 +308,23 @@ def _admit(**changed: int) -> Callable[..., tuple[Circuit, Permit | None]]:
     return lambda circuit, rule, now: real.admit(circuit, replace(rule, **changed), now)
 
 
-def _probe_closes(circuit: Circuit, now: int) -> Circuit:
-    after = real.probe_ok(circuit, now)
+def _probe_closes(circuit: Circuit, began: int, now: int) -> Circuit:
+    after = real.probe_ok(circuit, began, now)
     return replace(after, stored=Breaker.CLOSED) if after is not circuit else after
+
+
+def _probe_drops(circuit: Circuit, began: int, now: int) -> Circuit:
+    return replace(real.probe_ok(circuit, began, now), overtaken=())
+
+
+def _never_gives_up(
+    circuit: Circuit, rule: Any, permit: Any, result: Any, now: int, **m: Any
+) -> Circuit:
+    before = real.aged(circuit, now).overtaken
+    after = real.settle(circuit, rule, permit, result, now, **m)
+    same = after.generation == circuit.generation
+    late = tuple(lease for lease in before if lease.number != permit.number)
+    return replace(after, overtaken=late) if same else after
 
 
 BROKEN = {
@@ -305,6 +338,14 @@ BROKEN = {
     "never gives up a lost trial": Machine(admit=_admit(lease_us=10**15)),
     "bounds no trials": Machine(admit=_admit(trial_slots=10**6)),
     "closes on a good probe": Machine(probe_ok=_probe_closes),
+    "waits for trials that a probe overtook": Machine(
+        probe_ok=lambda circuit, _, now: real.probe_ok(circuit, -(10**15), now)
+    ),
+    "lets a probe overtake what is newer": Machine(
+        probe_ok=lambda circuit, _, now: real.probe_ok(circuit, 10**15, now)
+    ),
+    "forgets the trials that a probe overtook": Machine(probe_ok=_probe_drops),
+    "hears late trials after newer ones passed": Machine(settle=_never_gives_up),
     "forces for ever": Machine(
         force=lambda circuit, to, until, now: real.force(circuit, to, until + 10**12, now)
     ),

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from routing.core.admission import QueueSettings
 from routing.core.decision import Kill
 from routing.core.flags import FlagName
 from routing.core.matrix import DEFAULT, OTHER, Matrix
 from routing.core.replay import Cell, Effect, Proposal, replay
 from routing.core.values import Breaker, Failure, Health, Operation, Path, Priority
-from routing.paths.scripted import fails
+from routing.paths.scripted import fails, waits
 from tests.unit.stage import Stage, ask
 from tests.unit.traffic import Kept, one
 
@@ -98,6 +99,22 @@ async def test_one_corrupted_record_among_many_is_named(corrupt: Any, named: str
     found = replay(spoiled, Proposal())
     assert getattr(found, named) == (wrong,)
     assert len(found.mismatched) + len(found.unreadable) == 1 and found.changed == 0
+
+
+async def test_who_was_sent_away_undecided_is_counted_and_would_be_again() -> None:
+    place = Stage(log=Kept(), queue=QueueSettings(capacity=1, reserved=1, room=0))
+    gate = asyncio.Event()
+    place.mcp.otherwise = waits(gate)
+    first = asyncio.create_task(place.router.route(ask(STANDARD)))
+    await place.mcp.arrived()
+    (away,) = await ask_all(place, STANDARD)
+    gate.set()
+    await first
+    assert away["arguments"] is None
+    gone = Proposal(flags={FlagName.MCP_INTEGRATION: False})
+    assert replay([away], gone) == replay([away], Proposal())
+    assert replay([away], gone).total == 1 and not replay([away], gone).unreadable
+    assert replay([away | {"reason": "rule"}], gone).unreadable == (away["id"],)
 
 
 async def test_those_without_a_path_stand_first_then_the_unknown() -> None:

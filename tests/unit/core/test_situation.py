@@ -269,6 +269,15 @@ def test_lost_requests_speak_where_no_path_does(counted: Asked, level: Health, t
         (asked(1, 1, 1), "In the last minute the only request took another path than intended."),
         (asked(1, 0), "In the last minute the only request got no answer."),
         (
+            asked(9, 7, refused_budget=2),
+            "In the last minute 2 of 9 requests were refused by a rule or a budget.",
+        ),
+        (
+            asked(9, 5, refused_budget=1, no_path=3),
+            "In the last minute 3 of 9 requests got no answer and 1 of 9 was refused by a rule or "
+            "a budget.",
+        ),
+        (
             asked(9, 9, 4),
             "In the last minute 4 of 9 requests took another path than intended, none failed.",
         ),

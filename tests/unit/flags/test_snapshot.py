@@ -10,11 +10,11 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from routing.core import rollout
-from routing.core.flags import FlagName, defaults
+from routing.core.flags import FlagName, State, Subject, defaults
 from routing.core.values import EnvironmentName
 from routing.flags import snapshot
 from routing.flags.models import Flag
-from routing.flags.snapshot import EnvironmentFlags, Snapshot, Source, State
+from routing.flags.snapshot import EnvironmentFlags, Snapshot, Source
 
 STG, PROD = EnvironmentName.STAGING, EnvironmentName.PRODUCTION
 CACHING = FlagName.CACHING
@@ -48,7 +48,7 @@ def test_a_share_is_on_for_its_buckets_and_off_for_the_others(held: Snapshot) ->
         states=dict(held.environments[PROD].states) | {CACHING: State(on=True, percentage=50)},
     )
     mine = replace(held, environments=dict(held.environments) | {PROD: half})
-    answers = {s: mine.is_on(CACHING, PROD, s) for s in map(str, range(200))}
+    answers = {s: mine.is_on(CACHING, PROD, Subject(name=s)) for s in map(str, range(200))}
     assert set(answers.values()) == {True, False}
     assert all(on == (rollout.bucket(CACHING, s) < 50) for s, on in answers.items())
 
@@ -57,7 +57,7 @@ def test_a_share_is_on_for_its_buckets_and_off_for_the_others(held: Snapshot) ->
 def test_off_is_off_for_everyone(held: Snapshot, state: State) -> None:
     states = dict(held.environments[PROD].states) | {CACHING: state}
     mine = replace(held, environments={PROD: EnvironmentFlags(version=4, states=states)})
-    assert not any(mine.is_on(CACHING, PROD, s) for s in map(str, range(200)))
+    assert not any(mine.is_on(CACHING, PROD, Subject(name=s)) for s in map(str, range(200)))
 
 
 def test_a_snapshot_cannot_be_edited(held: Snapshot) -> None:
