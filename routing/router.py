@@ -263,11 +263,11 @@ class IntelligentRouter:
         )
         body = record.body(self._promise(run, routed.conclusion), end)
         routed = replace(routed, seq=await self._write(run, body, out=run.begun))
+        self._till.take(run, charge, routed.seq, self._clock())
         return self._told(routed)
 
     def _told(self, routed: Routed) -> Routed:
         now = self._clock()
-        self._till.take(run, charge, routed.seq, now)
         for listener in self._listeners:
             listener(routed, now)
         return routed
