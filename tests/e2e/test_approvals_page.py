@@ -45,7 +45,7 @@ def test_one_proposes_another_approves_the_first_applies(
     operator.get_by_role("button", name="Apply proposal").click()
     expect(operator.locator("#notice")).to_contain_text("Audit entry #")
     operator.get_by_role("link", name="audit entry #").click()
-    said = operator.locator(".facts")
+    said = operator.locator(".facts").first
     expect(said).to_contain_text("proposed by operator-of-tests, approved by reviewer-of-tests")
 
 

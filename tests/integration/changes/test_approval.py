@@ -10,7 +10,7 @@ from django.db import connection
 
 from routing.approvals import queries, store
 from routing.audit import verify
-from routing.changes import approval_policy, change, proposal, proposal_ends
+from routing.changes import approval_policy, change, drift, proposal, proposal_ends
 from routing.core import approval
 from routing.core.approval import Agreed, Bypass, PolicyWish
 from routing.core.errors import Forbidden, Invalid, RuleBroken, Stale
@@ -21,6 +21,7 @@ from tests.integration.changes.ground import (
     DEV,
     NOW,
     PROD,
+    PROVEN,
     STG,
     entries,
     facts,
@@ -131,6 +132,31 @@ def test_guards_judge_again_when_it_is_applied(ada: pairs.Person, ben: pairs.Per
         apply(ada.actor, row)
     assert is_on(MCP, PROD)
     assert queries.proposal(PROD, row.number).state is ProposalState.APPROVED
+
+
+def test_adopting_what_was_written_around_us_is_no_way_past(ada: pairs.Person) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'UPDATE routing_flagstate SET "on" = NOT "on" WHERE flag_id = %s '
+            "AND environment_id = 'production'",
+            [str(MCP)],
+        )
+    asked: dict[str, Any] = {
+        "by": ada.actor,
+        "now": NOW,
+        "environment": PROD,
+        "touches": drift.look(PROD).touches,
+        "reason": "it is so already",
+        "typed_environment": "production",
+    }
+    pairs.attempt(
+        approval.REQUIRED,
+        ada.actor,
+        "flag.adopt",
+        lambda: drift.adopt(health=PROVEN, confirmed=True, **asked),
+    )
+    drift.revert(**asked)
+    assert is_on(MCP, PROD)
 
 
 def test_more_flags_need_approval_at_once_fewer_only_by_two(

@@ -43,6 +43,7 @@ def test_a_flag_is_set_and_the_change_is_told(capsys: Any) -> None:
         "flag": "ai.caching.enabled",
         "on": False,
         "percentage": 100,
+        "groups": [],
         "was_on": True,
         "was_percentage": 100,
         "version": 2,
