@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 
+from routing.core.flags import FlagName
 from routing.core.guards import Cause
 from routing.core.values import Action, Outcome, Verdict
 from routing.deployments.origins import Origin
@@ -28,15 +29,90 @@ class NewPassword(forms.Form):
     again = forms.CharField(max_length=256, strip=False)
 
 
-class SetFlag(forms.Form):
-    """One flag to one state; `base_version` is the version that the person looked at."""
+ENDS = (
+    ("", "it stays until somebody changes it"),
+    ("15", "15 min"),
+    ("30", "30 min"),
+    ("60", "1 h"),
+    ("240", "4 h"),
+    ("1440", "1 d"),
+    ("10080", "7 d"),
+)
+WHICH = (("", "it comes once"), ("first", "the first of the two"), ("second", "the second"))
 
-    to = forms.ChoiceField(choices=[("on", "on"), ("off", "off")])
-    base_version = forms.IntegerField(min_value=0, max_value=BIGGEST)
+
+class Change(forms.Form):
+    """How a change of flags is made: why, when, and for how long; `at` empty means now."""
+
     reason = forms.CharField(required=False, strip=False)
     typed_environment = forms.CharField(required=False, max_length=32)
     confirmed = forms.BooleanField(required=False)
     cause = forms.ChoiceField(required=False, choices=CAUSES)
+    at = forms.CharField(required=False, max_length=40)
+    zone = forms.CharField(required=False, max_length=64)
+    which = forms.ChoiceField(required=False, choices=WHICH)
+    ends_after = forms.ChoiceField(required=False, choices=ENDS)
+
+
+class SetFlag(Change):
+    """One flag to one state; `base_version` is the version that the person looked at."""
+
+    to = forms.ChoiceField(choices=[("on", "on"), ("off", "off")])
+    base_version = forms.IntegerField(min_value=0, max_value=BIGGEST)
+
+
+def to_field(name: FlagName) -> str:
+    """Return the field of a change set that says what `name` becomes; `leave` and "" mean no
+    change.
+    """
+    return f"to-{name}"
+
+
+def base_field(name: FlagName) -> str:
+    """Return the field that says at which version `name` was looked at."""
+    return f"base-{name}"
+
+
+class ChooseFlags(forms.Form):
+    """What each flag of a change set shall become."""
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+        for name in FlagName:
+            self.fields[to_field(name)] = forms.ChoiceField(
+                required=False, choices=[("", "leave"), ("on", "on"), ("off", "off")]
+            )
+
+
+class SetFlags(Change):
+    """Several flags at once, each from the version that the person looked at."""
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+        for name in FlagName:
+            self.fields[to_field(name)] = forms.ChoiceField(
+                required=False, choices=[("", "leave"), ("on", "on"), ("off", "off")]
+            )
+            self.fields[base_field(name)] = forms.IntegerField(
+                required=False, min_value=0, max_value=BIGGEST
+            )
+
+
+class Cancel(forms.Form):
+    """A planned change taken back."""
+
+    reason = forms.CharField(required=False, strip=False)
+    typed_environment = forms.CharField(required=False, max_length=32)
+
+
+class BreakGlass(forms.Form):
+    minutes = forms.IntegerField(min_value=0, max_value=BIGGEST)
+    reason = forms.CharField(required=False, strip=False)
+    typed_environment = forms.CharField(required=False, max_length=32)
+
+
+class ReviewGlass(forms.Form):
+    words = forms.CharField(required=False, strip=False)
 
 
 class SettleDrift(forms.Form):

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 BEAT_S = 5.0
 CHECK_S = 4.0  # a role that was taken closes the socket within 5 s
 VERSIONS_S = 0.25
+COUNT_S = 20.0  # a process that is silent for 15 s is gone
 POLL_S = 5.0  # a safety net: versions are watched, health and decisions are announced
 
 _fanout: Fanout | None = None
@@ -67,7 +68,11 @@ async def keep() -> None:
         async def render(
             environment: EnvironmentName, reader: Reader, names: tuple[str, ...]
         ) -> Mapping[str, str]:
-            return await hand.try_to(_render, environment, reader, names) or {}
+            own = tuple(name for name in names if partials.PARTIALS[name].from_memory)
+            rest = tuple(name for name in names if name not in own)
+            done = await hand.do(_render, environment, reader, own) if own else {}
+            more = await hand.try_to(_render, environment, reader, rest) if rest else None
+            return {**done, **(more or {})}
 
         async def ask(session: str) -> Actor:
             return await door.do(_who, session)
@@ -121,15 +126,25 @@ async def _hear(open_one: Fanout) -> None:
 
 
 async def _watch(open_one: Fanout) -> None:
-    """See in memory what other processes changed: the snapshots notice their commits."""
-    seen = wiring.versions()
+    """See in memory what other processes changed: the snapshots notice their commits.
+
+    After a change of flags the processes report one by one, so those reports are looked at again
+    and again until who has not reported by then counts as gone.
+    """
+    seen, counting = wiring.moves(), dict[EnvironmentName, float]()
     while True:
         await asyncio.sleep(VERSIONS_S)
-        latest = wiring.versions()
+        latest = wiring.moves()
         for name in latest:
             topic, _, place = name.partition(":")
             if place and latest[name] != seen.get(name):
                 open_one.mark(topic, EnvironmentName(place))
+                if topic == "flags":
+                    counting[EnvironmentName(place)] = time.monotonic() + COUNT_S
+        for environment, ends in tuple(counting.items()):
+            open_one.mark("processes", environment)
+            if time.monotonic() > ends:
+                del counting[environment]
         seen = latest
 
 

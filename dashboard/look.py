@@ -18,6 +18,7 @@ from routing.core.budget import Standing
 from routing.core.decision import State
 from routing.core.errors import NotFound
 from routing.core.flags import NOBODY
+from routing.core.propagation import Propagation
 from routing.core.values import Action, EnvironmentName, Outcome, Path
 from routing.cost import queries as costs
 from routing.cost.queries import Policy, Sheet
@@ -28,7 +29,6 @@ from routing.deployments.desired import Desired
 from routing.flags import queries as flags
 from routing.flags.queries import Grid
 from routing.fleet import queries as fleet
-from routing.fleet.queries import ProcessRow
 from routing.health import queries as health
 from routing.matrix import queries as matrices
 from routing.matrix.queries import OverrideRow
@@ -36,6 +36,8 @@ from routing.matrix.queries import OverrideRow
 # What the feed tells of; accounts, roles and tokens are not among it.
 _OBJECTS = (
     "flag",
+    "kill",
+    "standby",
     "matrix",
     "compliance",
     "cost",
@@ -46,6 +48,8 @@ _OBJECTS = (
     "rollback",
     "upstream",
     "support",
+    "schedule",
+    "glass",
 )
 # Left out: what only looks, the steps of a run and its close. What a step writes is booked beside
 # it, as the change that it is.
@@ -56,6 +60,7 @@ _NO_NEWS = frozenset(
         Action.DEPLOYMENT_STEP,
         Action.DEPLOYMENT_CLOSED,
         Action.ROLLBACK_STEP,
+        Action.SCHEDULE_SEE,
     }
 )
 # How a run ended is news when it ended badly too, and by itself it changed nothing.
@@ -65,6 +70,7 @@ _ENDS = frozenset(
         Action.DEPLOYMENT_CANCEL,
         Action.ROLLBACK_REFUSED,
         Action.ROLLBACK_END,
+        Action.SCHEDULE_FAIL,
     }
 )
 # Nor did these; a plan that is confirmed may yet be refused.
@@ -73,6 +79,13 @@ _NO_CAUSE = _ENDS | {
     Action.DEPLOYMENT_IMPORT,
     Action.HISTORY_LAY,
     Action.ROLLBACK_PLAN,
+    Action.SCHEDULE_SET,
+    Action.SCHEDULE_CANCEL,
+    Action.SCHEDULE_DROP,
+    Action.SCHEDULE_SEE,
+    Action.GLASS_BREAK,
+    Action.GLASS_END,
+    Action.GLASS_REVIEW,
 }
 _DONE = tuple(
     action for action in Action if action.split(".")[0] in _OBJECTS and action not in _NO_NEWS
@@ -156,9 +169,9 @@ class Look:
         return costs.sheet(self.environment, self.now)
 
     @cached_property
-    def processes(self) -> tuple[ProcessRow, ...]:
-        """Return the live processes of this environment."""
-        return fleet.alive(self.environment, now=self.now)
+    def spread(self) -> Propagation:
+        """Return which processes run the newest flags of this environment."""
+        return wiring.propagation(self.environment)
 
     @cached_property
     def changes(self) -> tuple[EntryRow, ...]:

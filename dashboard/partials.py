@@ -29,18 +29,23 @@ from routing.access import queries as access
 from routing.core.values import EnvironmentName
 from routing.deployments import desired
 from routing.flags import queries as flags
+from routing.schedule import queries as schedule
 
 AGES = re.compile(r"(data-ago>)[^<]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partial:
-    """A live part; `facts` returns what its template is told, `hears` which news change it."""
+    """A live part; `facts` returns what its template is told, `hears` which news change it.
+
+    One that is told `from_memory` alone is rendered while the database is away, too.
+    """
 
     template: str
     facts: Callable[[Look], Mapping[str, Any]]
     hears: frozenset[str]
     varies: bool = False
+    from_memory: bool = False
 
 
 def _flags_grid(look: Look) -> Mapping[str, Any]:
@@ -60,19 +65,33 @@ def flags_grid(
         names=access.names(booked),
         now=now,
         desired=desired.of(environment),
+        planned=schedule.waiting(environment),
     )
 
 
 _IN_FORCE = frozenset({"flags", "matrix", "deployments"})
 
 PARTIALS: Mapping[str, Partial] = {
+    "alarms": Partial(
+        template="dashboard/_alarms.html",
+        facts=lambda look: {"alarms": told.alarms(look)},
+        hears=frozenset({"kill", "standing"}),
+        from_memory=True,
+    ),
+    "propagation": Partial(
+        template="dashboard/_propagation.html",
+        facts=lambda look: {"spread": told.propagation(look)},
+        hears=frozenset({"flags", "processes"}),
+    ),
     "flags_grid": Partial(
-        template="dashboard/_flags_grid.html", facts=_flags_grid, hears=frozenset({"flags"})
+        template="dashboard/_flags_grid.html",
+        facts=_flags_grid,
+        hears=frozenset({"flags", "schedule"}),
     ),
     "state_header": Partial(
         template="dashboard/_state_header.html",
         facts=lambda look: {"state": told.state_header(look)},
-        hears=_IN_FORCE | {"health", "decisions"},
+        hears=_IN_FORCE | {"health", "decisions", "kill"},
         varies=True,
     ),
     "direct_bedrock_lane": Partial(
@@ -93,13 +112,13 @@ PARTIALS: Mapping[str, Partial] = {
     "change_feed": Partial(
         template="dashboard/_change_feed.html",
         facts=lambda look: {"feed": told.change_feed(look)},
-        hears=_IN_FORCE | {"upstreams", "support"},
+        hears=_IN_FORCE | {"upstreams", "support", "kill", "standby", "schedule", "glass"},
         varies=True,
     ),
     "open_items": Partial(
         template="dashboard/_open_items.html",
         facts=lambda look: {"open_items": told.open_items(look), "environment": look.environment},
-        hears=_IN_FORCE | {"approvals", "cost"},
+        hears=_IN_FORCE | {"approvals", "standing", "processes", "cost", "schedule", "glass"},
     ),
     "cost_board": Partial(
         template="dashboard/_cost_board.html",
@@ -109,7 +128,7 @@ PARTIALS: Mapping[str, Partial] = {
     "matrix_table": Partial(
         template="dashboard/_matrix_table.html",
         facts=lambda look: {"matrix": told.matrix_table(look)},
-        hears=frozenset({"flags", "matrix", "health"}),
+        hears=frozenset({"flags", "matrix", "health", "kill"}),
     ),
     "breaker_board": Partial(
         template="dashboard/_breaker_board.html",

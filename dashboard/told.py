@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from dashboard import cards
-from dashboard.cards import breakers, lanes, overview
+from dashboard.cards import breakers, lanes, overview, plans
 from dashboard.look import Look, Reader
 from routing import wiring
 from routing.access import queries as access
@@ -20,8 +20,28 @@ from routing.core.situation import Asked, Facts, began_after, sentence
 from routing.core.values import Breaker, EnvironmentName, Health, Operation, Outcome, Path
 from routing.decisions.queries import Recent
 from routing.deployments import rollback
+from routing.glass import queries as glass
+from routing.schedule import queries as schedule
 
 FEW_S = 5
+_NO_MARK = ("schedule.", "glass.")  # they change nothing for a request
+FOLLOW_WITHIN_S = 2.5  # a process without Redis has seen a change by then
+
+
+def alarms(look: Look) -> cards.Alarms:
+    """Return the banners above everything else, told from memory alone."""
+    return cards.alarms(
+        look.environment,
+        order=wiring.kill_order(look.environment),
+        strangers=wiring.kill_strangers(),
+        told=wiring.standing(),
+        now=look.now,
+    )
+
+
+def propagation(look: Look) -> cards.Spread:
+    """Return how far the newest flags have come."""
+    return cards.propagation(look.environment, look.spread, look.now)
 
 
 def direct_bedrock_lane(look: Look) -> cards.Lane:
@@ -44,7 +64,7 @@ def _measured(look: Look, path: Path) -> lanes.Measured:
         marks=[
             (row.at, f"{row.action} {row.object_id}")
             for row in look.changes
-            if row.outcome == Outcome.DONE
+            if row.outcome == Outcome.DONE and not row.action.startswith(_NO_MARK)
         ],
         now=look.now,
     )
@@ -211,8 +231,7 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
     cells = {row.name: row.cells[place] for row in look.grid.rows if place in row.cells}
     wanted = look.desired
     differing = [str(name) for name, cell in cells.items() if wanted.differs(name, cell.state)]
-    version = look.grid.versions.get(place, 0)
-    behind = [p.name for p in look.processes if p.versions.get(f"flags:{place}", 0) < version]
+    behind = [p.name for p in look.spread.laggards if p.behind_s > FOLLOW_WITHIN_S]
     held = [row for row in look.overrides if row.holds(look.now)]
     found = cards.open_items(
         differing=differing,
@@ -224,6 +243,13 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
     )
     found = (*cards.budget_items(look.budgets, look.policy.currency, place), *found)
     found = (*cards.proposal_items(approvals.waiting(place, now=look.now), place), *found)
+    found = (*cards.standing_items(place, wiring.standing(), look.now), *found)
+    found = (
+        *plans.plan_items(
+            schedule.alarms(place), schedule.waiting(place), glass.unreviewed(place), look.now
+        ),
+        *found,
+    )
     engine = wiring.engine()
     if engine is None:
         return found

@@ -12,7 +12,7 @@ import django
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 
-from hybridops.edge import App, Receive, Rules, Scope, Send, guard
+from hybridops.edge import App, Message, Receive, Rules, Scope, Send, guard
 from hybridops.lifespan import Life, Loop
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hybridops.settings")
@@ -32,6 +32,8 @@ from routing import wiring  # noqa: E402
 from routing.api import door  # noqa: E402
 
 SWITCH_S = 0.0005
+# Seconds since what this process runs was last known to be what the database holds.
+STALE = b"x-hybridops-stale"
 
 
 class Request(ASGIRequest):
@@ -71,9 +73,10 @@ class Root:
             return _words(200, "alive")
         if path == "/readyz":
             # The database is left out on purpose: its outage is no outage of routing.
-            return _words(200, "ready") if self.life.ready else _words(503, "not ready")
+            ready = _words(200, "ready") if self.life.ready else _words(503, "not ready")
+            return _aged(ready)
         if door.is_ours(path):
-            return self._machines.app
+            return _aged(self._machines.app)
         if path.startswith(static.PREFIX) and self._files is not None:
             return self._files
         return self._django
@@ -95,6 +98,24 @@ class Root:
     async def _put_away(self) -> None:
         await self._machines.close()
         await wiring.stop()
+
+
+def _aged(app: App) -> App:
+    """Return `app`, whose answers say how old it is what they were decided by, while that is."""
+    age_s = wiring.stale_s()
+    if age_s is None:
+        return app
+    told = (STALE, str(age_s).encode() if age_s >= 0 else b"unknown")
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], told]}
+            await send(message)
+
+        await app(scope, receive, tell)
+
+    return answer
 
 
 def _words(status: int, text: str) -> App:

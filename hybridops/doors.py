@@ -81,7 +81,23 @@ def _sources() -> Sources | None:
         admission=engine.admission.figures,
         compliance=engine.compliance,
         backlog=lambda: _backlog(engine),
+        standing=_standing,
     )
+
+
+def _standing(environment: EnvironmentName) -> Mapping[str, Any]:
+    found, order = wiring.standing(), wiring.kill_order(environment)
+    return {
+        "source": found and str(found.source),
+        "stale": found and found.stale,
+        "age_s": found and found.age_s and round(found.age_s, 3),
+        "kill": order
+        and {
+            "says": str(order.kill),
+            "since": order.since.isoformat(),
+            "problem": order.said.problem,
+        },
+    }
 
 
 def _backlog(engine: Engine) -> Mapping[str, Any]:

@@ -97,6 +97,8 @@ def read_database(url: str, home: Path) -> dict[str, Any]:
                 "PRAGMA recursive_triggers=ON; PRAGMA trusted_schema=OFF;",
             },
         }
+    from hybridops import postgres
+
     parts = urlsplit(url)
     name = unquote(parts.path.lstrip("/"))
     if parts.scheme not in ("postgres", "postgresql") or not name or not _has_port(parts):
@@ -113,9 +115,24 @@ def read_database(url: str, home: Path) -> dict[str, Any]:
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,  # the pool must not lend a connection that the server ended
-        # Each background loop keeps one; the rest is for pages. Who waits longer than 2 s for one
-        # waits for a database that is away, also at the end of the server.
-        "OPTIONS": {"pool": {"min_size": 1, "max_size": 20, "timeout": 2}}
+        # Each background loop keeps one; the rest is for pages. Who waits longer for one waits for
+        # a database that is away, also at the end of the server. The pool tries anew whenever
+        # somebody asks, not ever more rarely.
+        "OPTIONS": {
+            "pool": {
+                "connection_class": postgres.Connection,
+                "min_size": 1,
+                "max_size": 20,
+                "timeout": 1.5,
+                "reconnect_timeout": 2,
+            },
+            # A peer that vanished without a word is noticed, by whoever waits for it and later.
+            "connect_timeout": 2,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
+        }
         | dict(parse_qsl(parts.query)),
     }
 

@@ -5,7 +5,8 @@ audit        the only pen of control entries: ledger, triggers, queries, verific
 stream       announcements, after the commit
 access       people, roles per environment, tokens, sign-in
 fleet        environments, processes, leases
-flags        Waffle's rows held neutral, the state per environment, the snapshot
+flags        Waffle's rows held neutral, the state per environment, the snapshot; kill files, and
+             the files of the last known good
 matrix       versions of the decision matrix, its draft, overrides; those in force in memory
 compliance   personal data, residency, the gate before every path
 cost         prices and limits, what was spent, the meter that is asked before each request
@@ -26,6 +27,7 @@ synthetic    labelled traffic through that door
 changes      flags, matrix, drafts, overrides, breakers, pins, budgets: judged, booked, announced
 support      BedrockSupportManager: the mode behind its flag, the infrastructure audit
 deployments  documents, the step ledger, pipeline and checks, rollback
+inforce      what a process goes by: the database, else what it kept of it
 conf, loops, operating, budgeting, shipping, engine, wiring   settings, background loops, the
              runner's hands, budgets read and alerts given, decisions on their way to the database,
              one server's parts, all put together

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
 import socket
@@ -13,10 +12,8 @@ from functools import partial
 from pathlib import Path as Folder
 from typing import Any
 
-from django.db import connection
-
-from routing import loops, operating, stream, synthetic
-from routing.access import signin, tokens
+from routing import loops, operating, synthetic
+from routing.access import signin
 from routing.admission import Admission
 from routing.audit import ledger
 from routing.breakers import sharing
@@ -24,7 +21,7 @@ from routing.breakers.board import Board, Key
 from routing.budgeting import Budgets
 from routing.cache.shared import Shared
 from routing.cache.store import ResponseCache
-from routing.changes import drift, override, proposal_ends
+from routing.changes import due, proposal_ends
 from routing.changes.tool_watch import ToolWatch
 from routing.compliance import policy
 from routing.compliance import queries as policies
@@ -41,10 +38,11 @@ from routing.cost.meter import Meter
 from routing.decisions.log import DecisionLog
 from routing.deployments.engine import Tools
 from routing.flags import snapshot as flags
-from routing.fleet import heartbeat, queries
+from routing.fleet import heartbeat
 from routing.fleet.queries import EnvironmentRow
+from routing.inforce.reading import Reading
+from routing.inforce.standby import Standby
 from routing.loops import Loop
-from routing.matrix import queries as matrices
 from routing.monitor import HybridHealthMonitor, Watch
 from routing.operating import Reach
 from routing.paths.keeper import Keeper
@@ -52,10 +50,8 @@ from routing.paths.roster import Roster
 from routing.router import IntelligentRouter, Routed
 from routing.shipping import Shipping
 from routing.support import mode as support
-from routing.support.queries import Status
 
-# What a snapshot does not hold; it would only make the process look for nothing.
-_TOLD_OFTEN = frozenset({"decisions", "health", sharing.TOPIC})
+ROW_AGAIN_S = 1.0
 
 
 class Engine:
@@ -71,6 +67,7 @@ class Engine:
         clock: Callable[[], datetime],
         situation: Callable[[EnvironmentName, Subject], State],
         refresh: Callable[[], None],
+        prepare: Callable[[], None],
         versions: Callable[[], dict[str, int]],
         shared: Shared | None,
     ) -> None:
@@ -82,11 +79,8 @@ class Engine:
         self.home = home
         self._door_url = door_url
         self._code_version = code_version
-        self._refresh = refresh
         self._versions = versions
-        self._told = asyncio.Event()
         self._seen = asyncio.Event()  # our row says that we serve
-        self._support: Mapping[EnvironmentName, Mapping[str, Any]] = {}
         self.tally = Tally()
         self.board = Board()
         self.roster = Roster(home, settings.bedrock_transport)
@@ -100,6 +94,18 @@ class Engine:
             now=clock,
         )
         self.borders = Borders(row=self.roster.row, client=self.roster.client)
+        self.reading = Reading(
+            home=home,
+            process=self.process,
+            settings=settings,
+            clock=clock,
+            refresh=refresh,
+            prepare=prepare,
+            adopt=self._adopt,
+            tools=self.tools,
+            shared=self.sharing,
+            standby=Standby(home, settings.environments, self.board),
+        )
         self.keeper = Keeper(home) if settings.embedded else None
         self.meter = Meter(lambda environment: costs.current().of(environment))
         self.log = DecisionLog(home / "segments", process=self.name, boot=self.boot)
@@ -188,23 +194,23 @@ class Engine:
 
     def support(self, environment: EnvironmentName) -> Mapping[str, Any] | None:
         """Return the support mode of `environment` as last read, None before the first look."""
-        return self._support.get(environment)
+        return self.reading.support(environment)
 
-    async def open(self) -> None:
-        """Start the stand-ins, read the snapshots, make the clients, open the decision log."""
+    async def open(self, *, database: bool = True) -> None:
+        """Start the stand-ins, read the snapshots, make the clients, open the decision log.
+
+        `database` False says that it was found away just now.
+        """
         # The SDKs take a second to import: on a thread, and while the stand-ins start.
         importing = asyncio.create_task(asyncio.to_thread(_import_sdks))
         if self.keeper is not None:
             await self.keeper.open()
             await self.keeper.start_all()
         await importing
-        async with loops.hand("start") as hand:
-            await hand.do(self._refresh)
-            self._adopt(await hand.do(queries.environments))
-            await hand.do(self.tools.read)
-            self.tools.hand_out()
-            await hand.do(self.shipping.budgets.look, 0, self.clock())
-            await hand.do(self.sharing.round)  # a breaker that is forced is so from the start
+        await self.reading.open(database=database)
+        if not self.reading.standing().stale:
+            async with loops.hand("budgets") as hand:
+                await hand.try_to(self.shipping.budgets.look, 0, self.clock())
         await asyncio.to_thread(self.log.open, self.clock())
 
     async def close(self) -> None:
@@ -222,13 +228,13 @@ class Engine:
         pretended = self.settings.environments if self.settings.synthetic else ()
         return (
             *((f"synthetic-{e}", partial(self._pretend, e)) for e in pretended),
-            ("snapshots", self._keep_snapshots),
-            ("announcements", self._hear),
+            *self.reading.loops(),
             ("process-row", self._keep_row),
             ("shipper", self.shipping.run),
             ("monitor", self._watch),
             ("breakers", self._share),
             ("operations", self._operate),
+            ("schedule", lambda: loops.every(1.0, "schedule", self._keep_time)),
             (
                 "bookings",
                 lambda: loops.every(self.settings.signin_flush_s, "bookings", self._book),
@@ -264,56 +270,8 @@ class Engine:
         proposal_ends.sweep(self.clock())
         support.reconcile(self.clock())  # no commit tells that the end of a session has come
 
-    async def _keep_snapshots(self) -> None:
-        """See other processes' changes: their commits first, then the version rows.
-
-        `PRAGMA data_version` counts the commits of others as seen from the connection that asks,
-        so one hand keeps one connection.
-        """
-        seen: int | None = None
-        async with loops.hand("snapshots") as hand:
-            while True:
-                await self._look_again()
-                if matrices.current().has_expired(self.clock()):
-                    await hand.try_to(override.expire, self.clock())
-                latest = await hand.try_to(_data_version)
-                if latest is not None and (latest != seen or not self.settings.sqlite):
-                    rows = await hand.try_to(self._read_what_changed)
-                    if rows is None:
-                        latest = None  # what was not read now is read in the next round
-                    else:
-                        self._adopt(rows)
-                        self.tools.hand_out()
-                seen = latest
-
-    async def _look_again(self) -> None:
-        """Wait for the next look: the poll's interval, or less when another process tells."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._told.wait(), self.settings.poll_s)
-        self._told.clear()
-
-    async def _hear(self) -> None:
-        """Look at once when a change is announced; without Redis only our own are."""
-        async for heard in stream.listen():
-            if heard.topic == sharing.TOPIC:
-                self.sharing.hear()
-            elif heard.topic not in _TOLD_OFTEN:
-                self._told.set()
-
-    def _read_what_changed(self) -> Sequence[EnvironmentRow]:
-        flags.refresh_if_changed()
-        tokens.refresh_if_changed()
-        matrices.refresh_if_changed()
-        self.tools.read()
-        policies.refresh_if_changed()
-        costs.refresh_if_changed()
-        support.reconcile(self.clock())
-        self._support = self._look_at_support()
-        drift.keep(self.settings.environments, self.clock())
-        return queries.environments()
-
-    def _look_at_support(self) -> Mapping[EnvironmentName, Mapping[str, Any]]:
-        return {e: _told(support.status(e, self.clock())) for e in self.settings.environments}
+    def _keep_time(self) -> None:
+        due.keep(self.settings.environments, self.clock())
 
     async def _keep_row(self) -> None:
         facts = heartbeat.Facts(
@@ -327,10 +285,11 @@ class Engine:
             boot=self.boot,
         )
         async with loops.hand("process-row") as hand:
-            await hand.do(heartbeat.succeed, self.home, self.process, now=self.clock())
-            process = await hand.do(
-                heartbeat.start, facts, now=self.clock(), versions=self._versions()
-            )
+            while True:
+                process = await hand.try_to(self._begin_row, facts)
+                if process is not None:
+                    break
+                await asyncio.sleep(ROW_AGAIN_S)
             self._seen.set()
             told = self._versions()
             try:
@@ -341,9 +300,21 @@ class Engine:
                         if self._versions() != told:
                             break
                     told = self._versions()
-                    await hand.try_to(heartbeat.beat, process, now=self.clock(), versions=told)
+                    await hand.try_to(
+                        heartbeat.beat,
+                        process,
+                        now=self.clock(),
+                        versions=told,
+                        ages=flags.ages(),
+                    )
             finally:
                 await asyncio.shield(hand.try_to(heartbeat.stop, process, now=self.clock()))
+
+    def _begin_row(self, facts: heartbeat.Facts) -> str:
+        heartbeat.succeed(self.home, self.process, now=self.clock())
+        return heartbeat.start(
+            facts, now=self.clock(), versions=self._versions(), ages=flags.ages()
+        )
 
     async def _watch(self) -> None:
         """Probe what this process holds the leases of, and learn what others measured."""
@@ -374,23 +345,3 @@ def _import_sdks() -> None:
 
     bedrock.load_sdk()
     mcp.load_sdk()
-
-
-def _told(status: Status) -> Mapping[str, Any]:
-    """Return support mode as the report tells it; whose session and why is for people to read."""
-    session = status.session if status.active else None
-    return {
-        "active": status.active,
-        "flag_on": status.flag_on,
-        "session": session and session.id,
-        "opened_at": session and session.opened_at.isoformat(),
-        "ends_at": session and session.ends_at and session.ends_at.isoformat(),
-    }
-
-
-def _data_version() -> int:
-    if connection.vendor != "sqlite":
-        return 0
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA data_version")
-        return int(cursor.fetchone()[0])

@@ -11,6 +11,8 @@ from typing import ParamSpec, TypeVar
 
 from django.db import Error, connection
 
+from routing import patience
+
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,22 +25,35 @@ class Hand:
     def __init__(self, name: str) -> None:
         self._name = name
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._failing = False
 
     async def do(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `job` on the thread and return what it returns; raises what it raises."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: job(*args, **kwargs))
+
+        def work() -> T:
+            with patience.within(patience.LOOP_S):
+                return job(*args, **kwargs)
+
+        return await loop.run_in_executor(self._thread, work)
 
     async def try_to(self, job: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Run `job`; a database that is away is logged and gives None, to be tried again."""
         try:
-            return await self.do(job, *args, **kwargs)
-        except Error:
-            log.exception(
-                "%s: the database did not take it; the next round tries again.", self._name
+            done = await self.do(job, *args, **kwargs)
+        except Error as error:
+            # Told whole once: an outage of an hour would fill the log with the same words.
+            log.error(
+                "%s: the database did not take it (%s); the next round tries again.",
+                self._name,
+                " ".join(str(error).split())[:200],
+                exc_info=not self._failing,
             )
+            self._failing = True
             await self.do(_let_go)
             return None
+        self._failing = False
+        return done
 
     async def end(self) -> None:
         """Close the connection and let the thread go."""

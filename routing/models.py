@@ -16,15 +16,18 @@ from routing.deployments.models import (
 )
 from routing.flags.models import Flag, FlagSet, FlagState, FlagTouch, Sample, Switch
 from routing.fleet.models import Environment, LoopLease, Process
+from routing.glass.models import BrokenGlass
 from routing.health.models import HealthMinute, PathHealth
 from routing.matrix.models import MatrixDraft, MatrixVersion, Override
 from routing.pins.models import ToolPin
+from routing.schedule.models import PlannedChange
 from routing.support.models import AuditRun, Finding, SupportSession
 
 __all__ = [
     "ApprovalPolicy",
     "AuditRun",
     "BreakerMove",
+    "BrokenGlass",
     "BudgetAlert",
     "CompliancePolicy",
     "CostPolicy",
@@ -48,6 +51,7 @@ __all__ = [
     "Operation",
     "Override",
     "PathHealth",
+    "PlannedChange",
     "Process",
     "Proposal",
     "Release",

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path as Folder
 
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection
 
 from routing import conf, loops, stream
@@ -19,16 +20,24 @@ from routing.cache.shared import Shared
 from routing.changes import first_run as ground
 from routing.compliance import queries as compliance
 from routing.core import audience, matrix, vocabulary
-from routing.core.decision import Decision, PathFacts, State, Versions
+from routing.core import propagation as spread
+from routing.core.decision import Decision, Kill, PathFacts, State, Versions
 from routing.core.errors import Broken, Unavailable
 from routing.core.flags import FlagName, Subject
+from routing.core.killing import Order, Said
+from routing.core.propagation import Propagation, Runner
 from routing.core.rights import Actor
+from routing.core.standing import Standing
 from routing.core.values import EnvironmentName, Health, Operation, Path, Priority, Role
 from routing.cost import snapshot as costs
 from routing.decisions.record import Caller
 from routing.deployments import first, history
 from routing.engine import Engine
+from routing.flags import kill, lastgood
+from routing.flags import queries as flag_rows
 from routing.flags import snapshot as flags
+from routing.fleet import clock
+from routing.fleet import queries as fleet
 from routing.health import queries as judgements
 from routing.health import snapshot as health
 from routing.loops import Loop
@@ -38,6 +47,7 @@ from routing.router import Ask
 
 _engine: Engine | None = None
 _starter: Actor | None = None  # who ran `serve`; the first deployment is theirs
+_has_database = True  # as whoever started this process found it
 
 
 def now() -> datetime:
@@ -53,9 +63,29 @@ def prepare_database() -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
 
 
+def may_start_without_database() -> bool:
+    """Tell whether this home has served before, so that it knows what was in force."""
+    return (Folder(settings.HYBRIDOPS_HOME) / lastgood.FOLDER).is_dir()
+
+
+def start_without_database() -> None:
+    """Let `start` begin with what was last known, since the database was found away."""
+    global _has_database  # noqa: PLW0603 - told once, by the command that starts the server
+    _has_database = False
+
+
 def start_checks() -> None:
-    """Raise Broken when the installation cannot be trusted to work."""
+    """Raise Broken when the installation cannot be trusted to work.
+
+    What asks the database waits until it is back, where a start without it is under way.
+    """
     matrix.check(matrix.DEFAULT)
+    vocabulary.check()
+    if _has_database:
+        _check_guards()
+
+
+def _check_guards() -> None:
     vocabulary.check(tables=approvals.stored())
     missing = guards.missing(connection)
     if missing:
@@ -63,6 +93,14 @@ def start_checks() -> None:
             f"The database lacks the audit guards {', '.join(missing)}; run "
             "`manage.py migrate`, which puts them back, then `manage.py verify_audit`."
         )
+
+
+def catch_up() -> None:
+    """Do to a database that came back what a start would have done; raises Broken as that does."""
+    prepare_database()
+    call_command("migrate", verbosity=0, interactive=False)
+    _check_guards()
+    guards.canary()
 
 
 def first_run(*, by: Actor, now: datetime) -> list[people.Created]:
@@ -108,13 +146,27 @@ def versions() -> dict[str, int]:
 
 
 def find_token(secret: str, at: datetime) -> TokenFacts | None:
-    """Return what the token of `secret` may do, from this process's memory."""
+    """Return what the token of `secret` may do, from this process's memory.
+
+    Raises Unavailable where this process knows no tokens at all: nobody's is wrong then.
+    """
+    _check_tokens()
     return tokens.find(secret, at)
 
 
 def find_access_key(access_key_id: str, at: datetime) -> tuple[TokenFacts, str] | None:
-    """Return the token of an access key with the secret that it signs with."""
+    """Return the token of an access key with the secret that it signs with; raises as above."""
+    _check_tokens()
     return tokens.find_access_key(access_key_id, at)
+
+
+def _check_tokens() -> None:
+    if tokens.current().version < 0:
+        raise Unavailable(
+            "The database is away and no tokens are known here, so nobody can be let in. Nothing "
+            "was routed; try again when it is back.",
+            retry_after_s=5,
+        )
 
 
 def flags_in_force(environment: EnvironmentName) -> Mapping[FlagName, bool]:
@@ -144,6 +196,7 @@ def situation(environment: EnvironmentName, subject: Subject) -> State:
     return State(
         matrix=kept.of(environment),
         flags=switched.evaluate(environment, subject),
+        kill=_kill(environment),
         paths={path: _facts(environment, path, found[path]) for path in Path},
         overrides=overrides.words,
         versions=Versions(
@@ -155,6 +208,74 @@ def situation(environment: EnvironmentName, subject: Subject) -> State:
             else {},
         ),
     )
+
+
+def _kill(environment: EnvironmentName) -> Kill | None:
+    """Return what the kill file says: as this server obeys it, else as it stands on the disk."""
+    if _engine is not None:
+        return kill.word(environment)
+    said = kill.peek(Folder(settings.HYBRIDOPS_HOME), environment)
+    return said.kill if said else None
+
+
+def kill_order(environment: EnvironmentName) -> Order | None:
+    """Return the kill file that this process obeys in `environment`, None without one."""
+    return kill.current(environment)
+
+
+def kill_files() -> Mapping[EnvironmentName, Said]:
+    """Return what the kill files of this home say at this moment, read from the disk."""
+    found = {e: kill.peek(Folder(settings.HYBRIDOPS_HOME), e) for e in EnvironmentName}
+    return {environment: said for environment, said in found.items() if said is not None}
+
+
+def kill_strangers() -> tuple[str, ...]:
+    """Return the files beside the kill files that name no environment, so that nobody obeys."""
+    return kill.strangers()
+
+
+def standing() -> Standing | None:
+    """Return how sure this server is of what it runs, None in a process that serves nothing."""
+    return _engine.reading.standing() if _engine else None
+
+
+def stale_s() -> int | None:
+    """Return for how many seconds this server has not seen the database, None while it does.
+
+    -1 where it never has, and nothing tells how old what it runs is.
+    """
+    return _engine.reading.stale_s() if _engine else None
+
+
+def moves() -> dict[str, int]:
+    """Return numbers that change when something in this process's memory does, by name."""
+    seen = versions()
+    for environment in conf.current().environments:
+        found = standing()
+        seen[f"kill:{environment}"] = hash((kill.current(environment), kill.strangers()))
+        seen[f"standing:{environment}"] = hash((stale_s() is None, found and found.ended_at))
+    return seen
+
+
+def propagation(environment: EnvironmentName) -> Propagation:
+    """Return which processes run the newest flags of `environment`, as they reported it."""
+    at = clock.read(now())
+    version, changed_at = flag_rows.changed(environment)
+    name = f"flags:{environment}"
+    runners = [
+        Runner(
+            process=row.id,
+            name=row.name,
+            version=row.versions.get(name, 0),
+            since=row.since.get(name),
+            started_at=row.started_at,
+            silent_s=row.silent_s,
+            ended=row.stopped_at is not None,
+        )
+        for row in fleet.processes(now=at)
+        if environment in row.environments
+    ]
+    return spread.judge(version, changed_at, runners, at)
 
 
 def explain(
@@ -212,11 +333,12 @@ async def start() -> Sequence[tuple[str, Loop]]:
         clock=now,
         situation=situation,
         refresh=refresh,
+        prepare=catch_up,
         versions=versions,
         shared=Shared.at(settings.REDIS_URL, settings.SECRET_KEY) if settings.REDIS_URL else None,
     )
     stream.bind(_engine.loop)
-    await _engine.open()
+    await _engine.open(database=_has_database)
     if _starter is None or not conf.current().first_deployment:
         return _engine.loops()
     return (*_engine.loops(), ("first-deployment", _deploy_first))

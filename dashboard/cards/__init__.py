@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboard.cards.alarms import Alarms, alarms, standing_items
 from dashboard.cards.approvals import proposal_items
 from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
 from dashboard.cards.backlog import decision_items
@@ -12,12 +13,10 @@ from dashboard.cards.flags import (
     FlagCard,
     FlagCell,
     FlagsGrid,
-    Review,
     flag_card,
     flags_grid,
     flags_summary,
     last_changed,
-    review,
 )
 from dashboard.cards.lanes import Lane, direct_bedrock_lane, mcp_lane
 from dashboard.cards.overview import (
@@ -30,6 +29,8 @@ from dashboard.cards.overview import (
     request_table,
     state_header,
 )
+from dashboard.cards.propagation import Spread, propagation
+from dashboard.cards.reviews import Asked, Review, SetReview, Turn, asked, review
 from dashboard.cards.rollback import (
     RollbackRun,
     TargetCard,
@@ -42,6 +43,8 @@ from dashboard.cards.wording import LONGEST_VALUE, absolute, ago, diff, flag_tex
 __all__ = [
     "DEEDS",
     "LONGEST_VALUE",
+    "Alarms",
+    "Asked",
     "AuditLine",
     "BreakerBoard",
     "ChangeFeed",
@@ -56,10 +59,15 @@ __all__ = [
     "RequestTable",
     "Review",
     "RollbackRun",
+    "SetReview",
+    "Spread",
     "StateHeader",
     "TargetCard",
+    "Turn",
     "absolute",
     "ago",
+    "alarms",
+    "asked",
     "audit_line",
     "breaker_board",
     "budget_items",
@@ -79,10 +87,12 @@ __all__ = [
     "mcp_lane",
     "open_items",
     "pretty",
+    "propagation",
     "proposal_items",
     "request_table",
     "review",
     "rollback_run",
     "rollback_targets",
+    "standing_items",
     "state_header",
 ]

@@ -45,6 +45,15 @@ DEEDS: Mapping[str, tuple[str, str]] = {
         "changed what needs approval in",
         "tried to change what needs approval in",
     ),
+    Action.KILL_SEEN: (
+        "obeys the kill file of",
+        "obeys, not understanding it, the kill file of",
+    ),
+    Action.KILL_GONE: ("saw the end of the kill file of",) * 2,
+    Action.STANDBY_SERVE: (
+        "served without the database, from what was last known,",
+        "served without the database, not from what was last known,",
+    ),
     Action.FLAG_DRIFT: ("found changes around the flags of",) * 2,
     Action.FLAG_ADOPT: (
         "adopted what was changed around the flags of",
@@ -55,6 +64,14 @@ DEEDS: Mapping[str, tuple[str, str]] = {
         "tried to revert what was changed around the flags of",
     ),
     Action.MATRIX_CHANGE: ("changed the matrix of", "tried to change the matrix of"),
+    Action.SCHEDULE_SET: ("planned the change", "tried to plan a change of"),
+    Action.SCHEDULE_CANCEL: ("took back the planned change", "tried to take back the change"),
+    Action.SCHEDULE_FAIL: ("could not make the planned change",) * 2,
+    Action.SCHEDULE_DROP: ("found nothing to put back for the end", "could not end the change"),
+    Action.SCHEDULE_SEE: ("has seen what became of the change", "tried to close the change"),
+    Action.GLASS_BREAK: ("broke the glass", "tried to break the glass of"),
+    Action.GLASS_END: ("ended the break-glass", "tried to end the break-glass"),
+    Action.GLASS_REVIEW: ("reviewed the break-glass", "tried to review the break-glass"),
     Action.DRAFT_SAVE: ("drafted the matrix of", "tried to draft the matrix of"),
     Action.DRAFT_DISCARD: (
         "discarded the draft of the matrix of",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dashboard.cards.wording import flag_text
 from routing.core.flags import FlagName, State
-from routing.core.guards import PROVIDER, Answer, Judgement
 from routing.core.values import EnvironmentName
 from routing.deployments.desired import Desired
 from routing.flags.queries import Cell, FlagRow, Grid
+from routing.schedule.queries import PlanRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,7 @@ class FlagCell:
     wanted_by: str
     differs: bool
     was_changed: bool
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +74,19 @@ def flags_grid(
     names: Mapping[str, str],
     now: datetime,
     desired: Desired,
+    planned: Sequence[PlanRow] = (),
 ) -> FlagsGrid:
-    """Word `grid` as seen from `environment`; flags that were never laid there are left out."""
+    """Word `grid` as seen from `environment`; flags that were never laid there are left out.
+
+    `planned` is what waits there, for the ends of what holds for a while.
+    """
     drifted = environment in grid.drifted
     return FlagsGrid(
         environment=environment,
         version=grid.versions.get(environment, 0),
         now=now,
         rows=tuple(
-            flag_card(row, environment, names, desired)
+            flag_card(row, environment, names, desired, planned)
             for row in grid.rows
             if environment in row.cells
         ),
@@ -91,16 +96,22 @@ def flags_grid(
 
 
 def flag_card(
-    row: FlagRow, environment: EnvironmentName, names: Mapping[str, str], desired: Desired
+    row: FlagRow,
+    environment: EnvironmentName,
+    names: Mapping[str, str],
+    desired: Desired,
+    planned: Sequence[PlanRow] = (),
 ) -> FlagCard:
     """Word one flag as seen from `environment`, where it must be laid; `desired` is of there."""
     others = (cell for name, cell in row.cells.items() if name is not environment)
+    here = row.cells[environment]
+    ends = [plan.due_at for plan in planned if plan.holds(row.name, here.state.version)]
     return FlagCard(
         name=row.name,
         row=list(FlagName).index(row.name) + 1,
         purpose=row.purpose,
         when_off=row.when_off,
-        here=_flag_cell(row.cells[environment], names, desired, row.name),
+        here=replace(_flag_cell(here, names, desired, row.name), ends_at=min(ends, default=None)),
         elsewhere=tuple(_flag_cell(cell, names, None, row.name) for cell in others),
     )
 
@@ -147,53 +158,3 @@ def last_changed(cards: Sequence[FlagCard]) -> FlagCard | None:
     """Return the flag that changed last, None while all are as they were laid."""
     changed = [card for card in cards if card.here.was_changed]
     return max(changed, key=lambda card: card.here.changed_at, default=None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Review:
-    """A change before it is made: from what to what, what stops, and what is asked for it."""
-
-    name: FlagName
-    purpose: str
-    when_off: str
-    before: FlagCell
-    to: str
-    cause: str
-    effects: tuple[str, ...]
-    refused: str
-    is_done: bool
-    needs_reason: bool
-    needs_typed: bool
-    needs_confirm: bool
-    shuts_path: bool
-    needs_approval: bool
-
-
-def review(
-    card: FlagCard,
-    *,
-    to: str,
-    cause: str = "",
-    judgement: Judgement | None = None,
-    refused: str = "",
-    needs_approval: bool = False,
-) -> Review:
-    """Word the change of one flag `to` on or off; without a judgement there is nothing to do."""
-    environment = card.here.environment
-    effects = judgement.effects or (judgement.sentence,) if judgement else ()
-    return Review(
-        name=card.name,
-        purpose=card.purpose,
-        when_off=card.when_off,
-        before=card.here,
-        to=to,
-        cause=cause,
-        effects=effects,
-        refused=refused,
-        is_done=judgement is None,
-        needs_reason=environment is not EnvironmentName.DEVELOPMENT,
-        needs_typed=environment is EnvironmentName.PRODUCTION,
-        needs_confirm=judgement is not None and judgement.answer is Answer.CONFIRM,
-        needs_approval=needs_approval,
-        shuts_path=to == "off" and card.name in PROVIDER.values(),
-    )

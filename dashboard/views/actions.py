@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -14,15 +13,14 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_http_methods, require_POST
 
 from dashboard import forms
-from dashboard.views import gate, levers
+from dashboard.views import gate, levers, making
 from dashboard.views.gate import Visit
 from routing import wiring
 from routing.access import signin
 from routing.audit import verify
-from routing.changes import change, drift
+from routing.changes import drift, undo
 from routing.core.errors import Forbidden, Invalid, NotFound, NotSignedIn, Refused, TooMany
-from routing.core.flags import FlagName
-from routing.core.guards import Cause
+from routing.core.flags import FlagName, SetFlag
 from routing.core.rights import Right
 from routing.decisions import verify as decisions
 
@@ -113,36 +111,50 @@ def set_flag(request: HttpRequest, visit: Visit, name: FlagName) -> HttpResponse
     """Show what a change would do, by GET; make it, by POST."""
     if request.method != "POST":
         asked = clean(forms.ReviewFlag(request.GET))
-        shown = levers.review(visit, name, asked["to"], asked["cause"])
+        shown = levers.review(visit, name, asked)
         return levers.review_page(request, visit, shown, replaces=asked["replaces"])
     said = clean(forms.SetFlag(request.POST))
+    wish = SetFlag(flag=name, on=said["to"] == "on", base_version=said["base_version"])
     try:
-        applied = _apply(visit, name, said)
+        words = making.make(visit, [wish], said)
     except (Forbidden, NotFound):
         raise
     except Refused as error:
         return levers.refusal(request, visit, name, said, error)
-    words = f"{name} is {said['to']} in {visit.environment}. Audit entry #{applied.entry_seq}."
+    return changed(request, visit, words)
+
+
+@require_POST
+@gate.page("flags")
+def undo_flags(request: HttpRequest, visit: Visit, seq: int) -> HttpResponse:
+    """Put back what was before the person's own last change."""
+    try:
+        done = undo.apply(
+            by=visit.actor,
+            now=visit.now,
+            environment=visit.environment,
+            entry_seq=seq,
+            health=wiring.path_health(visit.environment),
+        )
+    except (Forbidden, NotFound):
+        raise
+    except Refused as error:
+        if not gate.is_htmx(request):
+            raise
+        told = levers.context(visit, notices=[levers.Notice(kind="refused", text=error.message)])
+        return render(request, "dashboard/bits/flags_answer.html", told, status=error.status)
+    names = ", ".join(f"{c.flag} is {'on' if c.after.on else 'off'}" for c in done.changes)
+    words = f"Undone: {names} again in {visit.environment}. Audit entry #{done.entry_seq}."
+    return changed(request, visit, words)
+
+
+def changed(request: HttpRequest, visit: Visit, words: str) -> HttpResponse:
+    """Say what was done, on the Flags page as it is now."""
     if not gate.is_htmx(request):
         messages.success(request, words, extra_tags="done")
         return redirect("flags", environment=visit.environment)
     told = levers.context(visit, notices=[levers.Notice(kind="done", text=words)])
     return render(request, "dashboard/bits/flags_answer.html", told)
-
-
-def _apply(visit: Visit, name: FlagName, said: Mapping[str, Any]) -> change.Applied:
-    wanted = change.SetFlag(flag=name, on=said["to"] == "on", base_version=said["base_version"])
-    return change.apply(
-        by=visit.actor,
-        now=visit.now,
-        environment=visit.environment,
-        sets=[wanted],
-        reason=said["reason"],
-        cause=Cause(said["cause"]) if said["cause"] else None,
-        confirmed=said["confirmed"],
-        typed_environment=said["typed_environment"],
-        health=wiring.path_health(visit.environment),
-    )
 
 
 def clean(form: BaseForm) -> dict[str, Any]:

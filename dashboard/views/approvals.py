@@ -24,7 +24,7 @@ from routing.approvals import queries
 from routing.approvals.queries import ProposalRow
 from routing.changes import change, consent, preview, proposal, proposal_ends
 from routing.core.errors import Forbidden, Invalid, NotFound, Refused, Stale
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, SetFlag
 from routing.core.guards import Answer, Judgement
 from routing.core.replay import Proposal
 from routing.core.rights import Right
@@ -97,7 +97,7 @@ def detail(request: HttpRequest, visit: Visit, number: int) -> HttpResponse:
 def propose(request: HttpRequest, visit: Visit) -> HttpResponse:
     """Make a proposal out of the review of a flag."""
     said = cleaned(Proposing(request.POST))
-    wanted = change.SetFlag(
+    wanted = SetFlag(
         flag=FlagName(said["flag"]), on=said["to"] == "on", base_version=said["base_version"]
     )
     try:
@@ -123,7 +123,7 @@ def _not_proposed(
     request: HttpRequest, visit: Visit, error: Refused, said: Mapping[str, Any]
 ) -> HttpResponse:
     """Tell why no proposal was made, on the review that it came from."""
-    shown = levers.review(visit, FlagName(said["flag"]), said["to"], "")
+    shown = levers.review(visit, FlagName(said["flag"]), {"to": said["to"]})
     return levers.review_page(
         request,
         visit,
@@ -295,7 +295,7 @@ def _judged(visit: Visit, row: ProposalRow) -> Judgement | None:
     if row.content.policy is not None:
         return None
     try:
-        return change.judged(
+        return change.judge_sets(
             now=visit.now,
             environment=visit.environment,
             sets=proposal.sets_of(row.content),

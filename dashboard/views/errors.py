@@ -9,6 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
 
+from routing import wiring
+
 log = logging.getLogger(__name__)
 AGAIN_S = 5
 
@@ -66,6 +68,14 @@ def failed(request: HttpRequest) -> HttpResponse:
     )
 
 
+def _known() -> str:
+    """Word how old it is what requests are routed by; it tells of no environment."""
+    age_s = wiring.stale_s()
+    if age_s is None:
+        return ""
+    return ", by what was known" + (f" {age_s} s ago" if age_s >= 0 else " when it was last seen")
+
+
 class DatabaseAway(MiddlewareMixin):
     """Answers 503 in words where a view found the database busy or gone: no fault of the page."""
 
@@ -76,8 +86,9 @@ class DatabaseAway(MiddlewareMixin):
             request,
             503,
             "The database does not answer",
-            "It is busy or away; requests are routed all the same. Wait a moment, then reload the "
-            "page to see what holds before you try again.",
+            "It is busy or away, so it is not certain that anything was changed; requests are "
+            f"routed all the same{_known()}. Wait a moment, then reload the page to see what "
+            "holds before you try again.",
         )
         log.error("request %s: %s", getattr(request, "request_id", "unknown"), exception)
         response["Retry-After"] = str(AGAIN_S)

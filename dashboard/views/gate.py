@@ -16,13 +16,15 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django_htmx.http import HttpResponseClientRedirect
 
-from routing import wiring
+from routing import patience, wiring
 from routing.access import signin
 from routing.approvals import queries as approvals
 from routing.core import rights
 from routing.core.errors import MustChange, NotFound, NotSignedIn, Refused
 from routing.core.rights import Actor, Right
 from routing.core.values import EnvironmentName, Role
+from routing.glass import queries as glass
+from routing.glass.queries import GlassRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class Visit:
     section: str
     now: datetime
     waiting: int = 0
+    glass: GlassRow | None = None  # the break-glass that holds here, for the banner
 
     @property
     def role(self) -> Role | None:
@@ -107,7 +110,9 @@ def page(section: str, right: Right = Right.READ) -> Callable[[View], View]:
                 signin.check(visit.actor, right, visit.environment, now=visit.now, page=section)
                 return view(request, visit, **named)
 
-            response = _enter(request, environment, section, show)
+            is_change = request.method not in ("GET", "HEAD")
+            with patience.within(patience.CHANGE_S if is_change else patience.READ_S):
+                response = _enter(request, environment, section, show)
             patch_vary_headers(response, ["Cookie", "HX-Request"])
             return response
 
@@ -139,6 +144,7 @@ def _enter(
         section=section,
         now=now,
         waiting=approvals.waiting(environment, now=now),
+        glass=glass.active(environment, now),
     )
     try:
         return show(visit)

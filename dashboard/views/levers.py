@@ -9,19 +9,21 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from dashboard import cards, partials
+from dashboard import cards, forms, partials
 from dashboard.cards import DriftCard, FlagCard, Review
-from dashboard.views import gate
+from dashboard.look import Look
+from dashboard.views import gate, making
 from dashboard.views.gate import Visit
-from routing import wiring
 from routing.access import queries as access
-from routing.changes import change, consent, drift
+from routing.changes import drift, undo
 from routing.core import rights
 from routing.core.errors import NeedsConfirm, NotFound, Refused, Stale
-from routing.core.flags import FlagName
-from routing.core.guards import Answer, Cause, Judgement
+from routing.core.flags import FlagName, SetFlag
 from routing.core.rights import Right
 from routing.core.values import EnvironmentName
+
+# What every form of a change offers for its time.
+HOW: Mapping[str, Any] = {"which_ones": forms.WHICH}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ def context(
     """Return all that the Flags page and its answers to htmx are told."""
     grid = partials.flags_grid(tuple(visit.environments), visit.environment, now=visit.now)
     return {
+        **partials.facts(("alarms", "propagation"), Look(visit.environment, visit.now)),
         "visit": visit,
         "is_live": True,
         "grid": grid,
@@ -50,6 +53,8 @@ def context(
         "notices": notices,
         "drift": _drift(visit) if grid.is_drifted else None,
         "may_settle": visit.may(Right.SETTLE),
+        "undoable": undo.latest(visit.actor, visit.environment, visit.now),
+        **HOW,
     }
 
 
@@ -60,42 +65,18 @@ def _drift(visit: Visit) -> DriftCard | None:
     return cards.drift_card(found, access.names(booked)) if found.is_open else None
 
 
-def review(visit: Visit, name: FlagName, to: str, cause: str) -> Review:
-    """Return what switching `name` to `to` would do, judged now and on the state of now."""
-    card = _card(visit, name)
+def review(visit: Visit, name: FlagName, said: Mapping[str, Any]) -> Review:
+    """Return what switching `name` as `said` would do, judged now and on the state of now.
+
+    `said` holds `to`, and may hold `cause` and `ends_after`.
+    """
+    card, to, cause = _card(visit, name), said["to"], said.get("cause", "")
     if card.here.word == to:
         rights.check(visit.actor, Right.CHANGE, visit.environment)
-        return cards.review(card, to=to)
-    sets = [change.SetFlag(flag=name, on=to == "on", base_version=card.here.version)]
-    why = Cause(cause) if cause else None
-    judgement = change.preview(
-        by=visit.actor,
-        now=visit.now,
-        environment=visit.environment,
-        sets=sets,
-        cause=why,
-        health=wiring.path_health(visit.environment),
-    )
-    waits = bool(change.needing(visit.environment, sets, why))
-    return cards.review(
-        card,
-        to=to,
-        cause=cause,
-        judgement=judgement,
-        refused=_obstacle(visit, judgement, waits=waits),
-        needs_approval=waits,
-    )
-
-
-def _obstacle(visit: Visit, judgement: Judgement, *, waits: bool) -> str:
-    """Return what keeps the person from it; whoever only proposes confirms nothing yet."""
-    if waits and judgement.answer is not Answer.REFUSE:
-        return ""
-    try:
-        consent.check(judgement, by=visit.actor, environment=visit.environment, confirmed=True)
-    except Refused as error:
-        return error.message
-    return ""
+        return cards.review(card, to=to, asked=cards.asked(visit.environment, None))
+    wish = SetFlag(flag=name, on=to == "on", base_version=card.here.version)
+    asked = making.ask(visit, [wish], cause=cause, ends_after=said.get("ends_after", ""))
+    return cards.review(card, to=to, cause=cause, asked=asked)
 
 
 def _card(visit: Visit, name: FlagName) -> FlagCard:
@@ -120,7 +101,7 @@ def review_page(
 
     `replaces` is the proposal that the one made here is an edit of.
     """
-    told = {"visit": visit, "review": shown, "said": said or {}, "notices": notices}
+    told = {"visit": visit, "review": shown, "said": said or {}, "notices": notices, **HOW}
     told |= {"replaces": replaces}
     return render(request, "dashboard/review.html", told, status=status)
 
@@ -129,11 +110,11 @@ def refusal(
     request: HttpRequest, visit: Visit, name: FlagName, said: Mapping[str, Any], error: Refused
 ) -> HttpResponse:
     """Tell why nothing was changed, beside the fresh state and what to do next."""
-    shown = review(visit, name, said["to"], said["cause"])
+    shown = review(visit, name, said)
     notices = [_notice(visit, shown, error)]
     if not gate.is_htmx(request):
         return review_page(request, visit, shown, said=said, notices=notices, status=error.status)
-    asks = shown if isinstance(error, NeedsConfirm) or shown.needs_approval else None
+    asks = shown if isinstance(error, NeedsConfirm) or shown.asked.needs_approval else None
     told = context(visit, review=asks, notices=notices) | {"said": said}
     return render(request, "dashboard/bits/flags_answer.html", told, status=error.status)
 

@@ -13,6 +13,7 @@ from dashboard.views.gate import Visit
 from routing.core.rights import Right
 
 PARTS = (
+    "alarms",
     "state_header",
     "direct_bedrock_lane",
     "mcp_lane",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from django.db.models import F
 
 from routing import stream
 from routing.access import keys, scope
+from routing.access.known import Snapshot, TokenFacts, digest, snapshot
 from routing.access.models import Token, TokenSet
 from routing.access.scope import TokenKind
 from routing.audit import ledger
@@ -22,8 +22,24 @@ from routing.core.allowance import Limits
 from routing.core.chain import Json
 from routing.core.errors import NotFound, NotSignedIn
 from routing.core.rights import Actor
-from routing.core.values import Action, ActorKind, EnvironmentName, Operation, Role
+from routing.core.values import Action, EnvironmentName, Operation, Role
 
+__all__ = [
+    "Issued",
+    "Snapshot",
+    "TokenFacts",
+    "adopt",
+    "book_withdrawn",
+    "current",
+    "find",
+    "find_access_key",
+    "issue",
+    "load",
+    "refresh_if_changed",
+    "revoke",
+    "revoke_runs",
+    "withdraw",
+]
 PREFIX = "hyo_"
 
 
@@ -43,65 +59,6 @@ class Issued:
     expires_at: datetime
     access_key_id: str = ""
     secret_access_key: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenFacts:
-    """What a token may do; `operations` never holds `emergency`, which is a scope of its own."""
-
-    id: str
-    name: str
-    kind: TokenKind
-    environment: EnvironmentName
-    role: Role
-    tenant: str
-    operations: frozenset[Operation]
-    emergency: bool
-    expires_at: datetime
-    access_key_id: str = ""
-    generation: int = 0
-    limits: Limits = field(default_factory=Limits)
-
-    def may(self, operation: Operation) -> bool:
-        """Tell whether the token may ask for `operation`."""
-        if operation is Operation.EMERGENCY:
-            return self.emergency
-        return operation in self.operations
-
-    def actor(self, *, request_id: str = "", peer: str = "") -> Actor:
-        """Return the actor that a request with this token is."""
-        return Actor(
-            kind=ActorKind.TOKEN,
-            id=self.id,
-            name=self.name,
-            grants={self.environment: self.role},
-            request_id=request_id,
-            peer=peer,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """All tokens that are not revoked, by secret (its digest) and access key, at one version."""
-
-    version: int = -1
-    by_digest: Mapping[str, TokenFacts] = field(default_factory=dict)
-    by_access_key: Mapping[str, TokenFacts] = field(default_factory=dict)
-
-    def find(self, secret: str, now: datetime) -> TokenFacts | None:
-        """Return what the token of `secret` may do; None if unknown, revoked or expired.
-
-        The time that this takes tells of the digest at most, and nobody can aim at a digest.
-        """
-        return _in_force(self.by_digest.get(_digest(secret)), now)
-
-    def find_access_key(self, access_key_id: str, now: datetime) -> TokenFacts | None:
-        """Return what the token of an access key may do; whether its secret was known is open."""
-        return _in_force(self.by_access_key.get(access_key_id), now)
-
-
-def _in_force(found: TokenFacts | None, now: datetime) -> TokenFacts | None:
-    return found if found and now < found.expires_at else None
 
 
 _current = Snapshot()
@@ -156,7 +113,7 @@ def issue(
             at_once=most.at_once,
             per_second=most.per_second,
             tokens_per_minute=most.tokens_per_minute,
-            secret_sha256=_digest(secret),
+            secret_sha256=digest(secret),
             access_key_id=keys.new_id(server) if access_key else None,
             generation=int(access_key),
             created_at=now,
@@ -258,9 +215,17 @@ def load() -> None:
     with _loading:  # an older reading must not replace a newer one
         version = _version()
         rows = Token.objects.filter(revoked_at=None)
-        by_digest = {row.secret_sha256: _facts(row) for row in rows}
-        by_access_key = {f.access_key_id: f for f in by_digest.values() if f.access_key_id}
-        _current = Snapshot(version=version, by_digest=by_digest, by_access_key=by_access_key)
+        _current = snapshot({row.secret_sha256: _facts(row) for row in rows}, version=version)
+
+
+def adopt(known: Mapping[str, TokenFacts], *, version: int) -> None:
+    """Put tokens in force that were not read from the database, by the digests of their secrets.
+
+    For a start while the database is away; the next reading replaces them.
+    """
+    global _current  # noqa: PLW0603 - one reference, swapped whole
+    with _loading:
+        _current = snapshot(known, version=version)
 
 
 def refresh_if_changed() -> None:
@@ -300,10 +265,6 @@ def _secret(server: bytes, row: Token) -> str:
     if not row.generation:
         return ""
     return keys.secret(server, token_id=row.id, generation=row.generation)
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
 def _version() -> int:

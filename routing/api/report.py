@@ -23,7 +23,8 @@ class Sources:
     `write` books a record in the decision stream `stream` and returns its number. `health` gives
     the rows as this process knows them, `support` the support mode, None while there is none,
     `admission` the line before execution, `compliance` the policy in force and what it refused
-    since the start of this process, `backlog` what the database lacks of its decisions.
+    since the start of this process, `backlog` what the database lacks of its decisions,
+    `standing` how old it is what this process runs, and which kill file it obeys.
     """
 
     process: str
@@ -39,6 +40,7 @@ class Sources:
     admission: Callable[[], Figures]
     backlog: Callable[[], Mapping[str, Any] | None] = lambda: None
     compliance: Callable[[EnvironmentName], Mapping[str, Any] | None] = lambda _: None
+    standing: Callable[[EnvironmentName], Mapping[str, Any] | None] = lambda _: None
 
 
 async def make(sources: Sources, *, caller: record.Caller, now: datetime) -> Reply:
@@ -61,6 +63,7 @@ async def make(sources: Sources, *, caller: record.Caller, now: datetime) -> Rep
             "compliance": sources.compliance(environment),
             "support_mode": sources.support(environment),
             "backlog": sources.backlog(),
+            "standing": sources.standing(environment),
             "nonce": caller.nonce,
             "stream": sources.stream,
             "seq": seq,

@@ -18,6 +18,7 @@ from routing.core.chain import Json
 from routing.core.errors import AuditBroken, Broken, Refused, Unavailable
 from routing.core.rights import Actor, system_actor
 from routing.core.values import Action, EnvironmentName, Outcome
+from routing.glass import queries as glass
 
 CONTROL = "control"
 LOCK_WAIT_MS = 2000
@@ -72,12 +73,21 @@ def record(
             reason=reason,
             before=before,
             after=after,
-            facts=facts,
+            facts=_marked(facts, environment, now),
         )
         return _append(last.seq + 1, bytes.fromhex(last.hash), text)
     except Exception:
         transaction.set_rollback(True)
         raise
+
+
+def _marked(facts: Json, environment: EnvironmentName | None, now: datetime) -> Json:
+    """Return `facts` with the break-glass under which the entry is booked, if one holds."""
+    held = glass.active(environment, now) if environment is not None else None
+    if held is None:
+        return facts
+    told = facts if isinstance(facts, dict) else {} if facts is None else {"facts": facts}
+    return {**told, "break_glass": held.id}
 
 
 def head() -> EntryRef | None:

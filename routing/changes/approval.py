@@ -12,10 +12,11 @@ from routing.core import approval, rights
 from routing.core.approval import Agreed, Bypass, Content, PolicyWish, Under, Wish
 from routing.core.chain import Json
 from routing.core.errors import RuleBroken, Stale
-from routing.core.flags import FlagName, State
+from routing.core.flags import FlagName, SetFlag, State
 from routing.core.guards import Cause
 from routing.core.rights import RIGHTS, Actor, Right
 from routing.core.values import EnvironmentName, ProposalState, Role
+from routing.glass import queries as glass
 
 Facts = dict[str, Json]
 _SHELL = "shell:"
@@ -26,23 +27,25 @@ def check(
     by: Actor,
     now: datetime,
     environment: EnvironmentName,
-    wishes: Sequence[Wish],
-    shares: Mapping[FlagName, tuple[int, int]],
+    pending: Sequence[SetFlag],
+    states: Mapping[FlagName, State],
     reason: str,
     cause: Cause | None,
     under: Under,
 ) -> Facts:
     """Return what is booked of the approval of a change of flags, and use the proposal up.
 
-    `shares` is each flag's share before and after. Raises RuleBroken where an approval is needed
-    and absent, or is there and does not hold; NotFound, Stale.
+    `pending` is what of the change is left to do in `states`. Raises RuleBroken where an approval
+    is needed and absent, or is there and does not hold; NotFound, Stale.
     """
     if isinstance(under, Agreed):
-        wanted = Content(environment=environment, reason=reason, sets=tuple(wishes))
+        wanted = Content(environment=environment, reason=reason, sets=wishes(pending))
         return _use_up(by, now, under, wanted)
-    needed = needing(environment, shares, cause)
+    needed = needing(environment, shares(pending, states), cause)
     if isinstance(under, Bypass):
         return _passed_by(under, needed)
+    if needed and glass.active(environment, now) is not None:
+        return _passed_by(Bypass.BREAK_GLASS, needed)
     approval.check_needed(needed, environment)
     return {}
 
@@ -54,12 +57,12 @@ def check_adopted(
 
     `states` is each flag as booked and as found. Reverting never waits.
     """
-    shares = {
+    moved = {
         flag: (before.share, after.share)
         for flag, (before, after) in states.items()
         if not after.gives_as(before)
     }
-    needed = needing(environment, shares, None)
+    needed = needing(environment, moved, None)
     if needed:
         raise RuleBroken(
             f"Refused by the rule {approval.REQUIRED}: in {environment} a change of "
@@ -72,11 +75,32 @@ def check_adopted(
 
 def needing(
     environment: EnvironmentName,
-    shares: Mapping[FlagName, tuple[int, int]],
+    moved: Mapping[FlagName, tuple[int, int]],
     cause: Cause | None,
 ) -> tuple[FlagName, ...]:
     """Return which flags of a change wait for a second person."""
-    return approval.needing(store.policy(environment).flags, shares, cause)
+    return approval.needing(store.policy(environment).flags, moved, cause)
+
+
+def wishes(pending: Sequence[SetFlag]) -> tuple[Wish, ...]:
+    """Return flags as they can be agreed to."""
+    return tuple(
+        Wish(
+            flag=item.flag,
+            on=item.on,
+            percentage=item.percentage,
+            groups=item.groups,
+            base_version=item.base_version,
+        )
+        for item in pending
+    )
+
+
+def shares(
+    pending: Sequence[SetFlag], states: Mapping[FlagName, State]
+) -> dict[FlagName, tuple[int, int]]:
+    """Return the share of each flag before and after."""
+    return {item.flag: (states[item.flag].share, item.state.share) for item in pending}
 
 
 def check_policy(

@@ -11,43 +11,20 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.breakers import queries as breakers
-from routing.changes import approval, around, consent, reasons, standing
+from routing.changes import approval, around, consent, ends, reasons, standing
+from routing.changes.consent import Confirmed
 from routing.core import audience, guards, rights, rollout
 from routing.core.approval import Under, Wish
 from routing.core.booked import as_json
 from routing.core.chain import Json
 from routing.core.errors import Invalid, NotFound
 from routing.core.flags import FlagName, State, parse_flag
+from routing.core.flags import SetFlag as SetFlag  # noqa: PLC0414 - every door takes it here
 from routing.core.guards import Cause, Judgement
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Health, Path
 from routing.flags import snapshot, store
 from routing.flags.snapshot import Mark
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetFlag:
-    """One flag to one state, never "the other one". `base_version` is the version looked at.
-
-    `percentage` (0 to 100) and `groups` (`core.audience`), who get it whatever the percentage,
-    count only while the flag is on; off is off for everyone.
-    """
-
-    flag: FlagName
-    on: bool
-    base_version: int
-    percentage: int = 100
-    groups: tuple[str, ...] = ()
-
-    @property
-    def state(self) -> State:
-        """Return the state that is wished for, at the version that it is based on."""
-        return State(
-            on=self.on,
-            percentage=self.percentage,
-            groups=self.groups,
-            version=self.base_version,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +54,15 @@ def apply(
     cause: Cause | None = None,
     confirmed: bool = False,
     typed_environment: str = "",
+    ends_at: datetime | None = None,
+    told: Mapping[str, Json] | None = None,
     under: Under = None,
     first: Callable[[], None] | None = None,
     then: Callable[[Applied], None] | None = None,
 ) -> Applied:
     """Apply all of `sets` or none, under one audit entry; every process is told after the commit.
 
+    At `ends_at` the flags go back to what they were. `told` are further facts for the entry.
     `first` and `then` are a run's: it checks its fence and keeps its result in the transaction of
     the change. What they raise undoes it. `under` is the approved proposal that the change stands
     on, or what never waits for one.
@@ -101,39 +81,93 @@ def apply(
         rights.check(by, Right.CHANGE, environment)
         why = reasons.check(reason, environment)
         reasons.check_place(typed_environment, environment)
-        wanted = _checked(sets)
         with transaction.atomic(durable=True):
             if first is not None:
                 first()
-            mark = around.begin(environment, now=now)
-            states = store.read(environment)
-            pending = _pending(wanted, states)
-            judgement = judge(environment, states, pending, health, cause, now=now)
-            consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
-            agreed = approval.check(
+            applied = carry_out(
                 by=by,
                 now=now,
                 environment=environment,
-                wishes=[_wish(item) for item in pending],
-                shares=_shares(pending, states),
+                sets=sets,
                 reason=why,
+                health=health,
                 cause=cause,
+                confirmed=confirmed,
+                ends_at=ends_at,
+                told=told,
                 under=under,
             )
-            applied = _write(
-                by=by,
-                now=now,
-                environment=environment,
-                mark=mark,
-                pending=pending,
-                before=states,
-                reason=why,
-                facts=_facts(judgement, cause, confirmed) | agreed,
-            )
-            approval.seal(under, entry_seq=applied.entry_seq)
             if then is not None:
                 then(applied)
             return applied
+
+
+def carry_out(
+    *,
+    by: Actor,
+    now: datetime,
+    environment: EnvironmentName,
+    sets: Sequence[SetFlag],
+    reason: str,
+    health: Mapping[Path, Health],
+    cause: Cause | None = None,
+    confirmed: Confirmed = False,
+    ends_at: datetime | None = None,
+    told: Mapping[str, Json] | None = None,
+    under: Under = None,
+) -> Applied:
+    """Do what `apply` does, in the caller's transaction: it checks rights and words, and books
+    a refusal.
+    """
+    wanted = _checked(sets)
+    ends.check(ends_at, now)
+    mark = around.begin(environment, now=now)
+    states = store.read(environment)
+    pending = _pending(wanted, states)
+    judgement = judge(environment, states, pending, health, cause, now=now, ends_at=ends_at)
+    consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
+    agreed = approval.check(
+        by=by,
+        now=now,
+        environment=environment,
+        pending=pending,
+        states=states,
+        reason=reason,
+        cause=cause,
+        under=under,
+    )
+    facts = _facts(judgement, cause, confirmed) | ends.facts(ends_at) | dict(told or {}) | agreed
+    applied = _write(
+        by=by,
+        now=now,
+        environment=environment,
+        mark=mark,
+        pending=pending,
+        before=states,
+        reason=reason,
+        facts=facts,
+    )
+    approval.seal(under, entry_seq=applied.entry_seq)
+    if ends_at is not None:
+        back = [
+            SetFlag(
+                flag=made.flag,
+                on=made.before.on,
+                percentage=made.before.percentage,
+                groups=made.before.groups,
+                base_version=made.after.version,
+            )
+            for made in applied.changes
+        ]
+        ends.plan(
+            by=by,
+            now=now,
+            environment=environment,
+            sets=back,
+            ends_at=ends_at,
+            entry_seq=applied.entry_seq,
+        )
+    return applied
 
 
 def preview(
@@ -145,6 +179,7 @@ def preview(
     health: Mapping[Path, Health],
     reason: str = "",
     cause: Cause | None = None,
+    ends_at: datetime | None = None,
 ) -> Judgement:
     """Return what the guards would say to `sets` now; nothing is written.
 
@@ -162,21 +197,31 @@ def preview(
         rights.check(by, Right.CHANGE, environment)
     if reason:
         reasons.check(reason, environment)
-    return judged(now=now, environment=environment, sets=sets, health=health, cause=cause)
+    return judge_sets(
+        now=now,
+        environment=environment,
+        sets=sets,
+        health=health,
+        cause=cause,
+        ends_at=ends_at,
+    )
 
 
-def judged(
+def judge_sets(
     *,
     now: datetime,
     environment: EnvironmentName,
     sets: Sequence[SetFlag],
     health: Mapping[Path, Health],
     cause: Cause | None = None,
+    ends_at: datetime | None = None,
 ) -> Judgement:
-    """Return what the guards would say to `sets` now, to whoever may look at them."""
+    """Return what the guards say to `sets`; raises as `apply` does and books nothing."""
+    ends.check(ends_at, now)
     wanted = _checked(sets)
     states = store.read(environment)
-    return judge(environment, states, _pending(wanted, states), health, cause, now=now)
+    pending = _pending(wanted, states)
+    return judge(environment, states, pending, health, cause, now=now, ends_at=ends_at)
 
 
 def needing(
@@ -185,12 +230,12 @@ def needing(
     """Return which flags of `sets` wait for a second person."""
     states = store.read(environment)
     pending = _pending(_checked(sets), states)
-    return approval.needing(environment, _shares(pending, states), cause)
+    return approval.needing(environment, approval.shares(pending, states), cause)
 
 
 def wishes(environment: EnvironmentName, sets: Sequence[SetFlag]) -> tuple[Wish, ...]:
     """Return what of `sets` is left to do, as it can be agreed to; raises as `apply` does."""
-    return tuple(_wish(item) for item in _pending(_checked(sets), store.read(environment)))
+    return approval.wishes(_pending(_checked(sets), store.read(environment)))
 
 
 def _object_type(sets: Sequence[SetFlag]) -> str:
@@ -255,22 +300,6 @@ def _is_already(item: SetFlag, state: State) -> bool:
     return item.state.gives_as(state)
 
 
-def _shares(
-    pending: Sequence[SetFlag], states: Mapping[FlagName, State]
-) -> dict[FlagName, tuple[int, int]]:
-    return {item.flag: (states[item.flag].share, item.state.share) for item in pending}
-
-
-def _wish(item: SetFlag) -> Wish:
-    return Wish(
-        flag=item.flag,
-        on=item.on,
-        percentage=item.percentage,
-        groups=item.groups,
-        base_version=item.base_version,
-    )
-
-
 def judge(
     environment: EnvironmentName,
     states: Mapping[FlagName, State],
@@ -279,10 +308,14 @@ def judge(
     cause: Cause | None = None,
     *,
     now: datetime,
+    ends_at: datetime | None = None,
 ) -> Judgement:
     """Return what the guards say to `pending`: as it stands and, while a person holds a path's
     breaker open, without that path.
     """
+    ends_soon = ends.are_soon(ends_at, now)
+    if ends.are_missing(environment, pending, ends_soon=ends_soon):
+        return guards.NEEDS_END
     before = {**snapshot.declared(environment).states, **states}
     after = {**before, **{item.flag: item.state for item in pending}}
     members = {
@@ -300,6 +333,7 @@ def judge(
                 matrix=matrix,
                 health=health,
                 cause=cause,
+                ends_soon=ends_soon,
                 members={flag: ends for flag, ends in members.items() if flag not in off},
             )
             for matrix in standing.matrices(environment, now)
@@ -351,7 +385,7 @@ def _write(
     return Applied(entry_seq=entry.seq, version=version, changes=changes)
 
 
-def _facts(judgement: Judgement, cause: Cause | None, confirmed: bool) -> dict[str, Json]:
+def _facts(judgement: Judgement, cause: Cause | None, confirmed: Confirmed) -> dict[str, Json]:
     return {
         "judgement": {
             "answer": str(judgement.answer),
@@ -359,5 +393,5 @@ def _facts(judgement: Judgement, cause: Cause | None, confirmed: bool) -> dict[s
             "effects": list(judgement.effects),
         },
         "cause": cause and str(cause),
-        "confirmed": confirmed,
+        "confirmed": bool(confirmed),
     }

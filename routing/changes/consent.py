@@ -7,9 +7,11 @@ from routing.core.guards import Answer, Judgement
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName, Role
 
+Confirmed = bool | frozenset[str]  # all that stops, or these effects and no other
+
 
 def check(
-    judgement: Judgement, *, by: Actor, environment: EnvironmentName, confirmed: bool
+    judgement: Judgement, *, by: Actor, environment: EnvironmentName, confirmed: Confirmed
 ) -> None:
     """Raise RuleBroken, Forbidden or NeedsConfirm unless `judgement` lets `by` go on.
 
@@ -32,5 +34,7 @@ def check(
             roles=[str(Role.ADMIN)],
             **facts,
         )
+    if isinstance(confirmed, frozenset):
+        confirmed = confirmed.issuperset(judgement.effects)
     if not confirmed:
         raise NeedsConfirm(f"{judgement.sentence} Confirm it to go on.", **facts)

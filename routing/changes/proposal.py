@@ -15,10 +15,10 @@ from routing.audit import ledger
 from routing.changes import approval as hook
 from routing.changes import approval_policy, change, consent, reasons
 from routing.changes import proposal_ends as ends
-from routing.changes.change import SetFlag
 from routing.core import approval, rights
 from routing.core.approval import Agreed, Content, PolicyWish
 from routing.core.errors import Invalid, Refused, RuleBroken, Stale
+from routing.core.flags import SetFlag
 from routing.core.guards import Answer
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Health, Path, ProposalState

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -52,6 +53,17 @@ class ToolWatch:
             return
         rows = queries.pins()
         self._rows = {(row.environment, row.target, row.pin.tool): row for row in rows}
+
+    def adopt(self, rows: Sequence[PinRow]) -> None:
+        """Take pins that were not read from the database, for a start while that is away."""
+        # A version that no table holds: the next reading replaces them.
+        self._rows = {
+            (row.environment, row.target, row.pin.tool): replace(row, version=-1) for row in rows
+        }
+
+    def pins(self) -> tuple[PinRow, ...]:
+        """Return the pins that are known."""
+        return tuple(self._rows.values())
 
     def hand_out(self) -> None:
         """Tell every client what its server may say of its tools."""

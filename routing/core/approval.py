@@ -78,6 +78,7 @@ class Bypass(StrEnum):
 
     ROLLBACK = "rollback"
     BREAK_GLASS = "break_glass"
+    END = "end"  # of a change that was agreed to with its end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

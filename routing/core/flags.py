@@ -68,6 +68,31 @@ class State:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetFlag:
+    """One flag to one state, never "the other one". `base_version` is the version looked at.
+
+    `percentage` (0 to 100) and `groups` (`core.audience`), who get it whatever the percentage,
+    count only while the flag is on; off is off for everyone.
+    """
+
+    flag: FlagName
+    on: bool
+    base_version: int
+    percentage: int = 100
+    groups: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> State:
+        """Return the state that is wished for, at the version that it is based on."""
+        return State(
+            on=self.on,
+            percentage=self.percentage,
+            groups=self.groups,
+            version=self.base_version,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """For whom a flag is asked: `name` chooses the share, `groups` are what its token says."""
 

@@ -76,6 +76,13 @@ _HEALTH_GOES = (
     "Probes and metrics stop: the health of both paths becomes unknown, never green, and "
     "no alert can come from it."
 )
+NEEDS_END = Judgement(
+    answer=Answer.REFUSE,
+    rule=MONITORING_NEEDS_END,
+    sentence="In production monitoring is switched off only with an end within 1 h. Give the "
+    "change such an end, or leave monitoring on.",
+    effects=(_HEALTH_GOES,),
+)
 
 
 def usable_paths(
@@ -126,18 +133,21 @@ def judge(
     matrix: Matrix,
     health: Mapping[Path, Health],
     cause: Cause | None = None,
+    ends_soon: bool = False,
 ) -> Judgement:
     """Return what the guards say to a change from `before` to `after`; total, never raises.
 
     `health` is each path's as last measured; only `healthy` proves one. With a `cause`, switching
     a path off is confirmed where it would be refused; what else is in the set is judged as ever.
+    `ends_soon` says that the change goes back by itself within 1 h.
     """
-    refusal = _refusal(environment, before, after, matrix, health)
+    refusal = _refusal(environment, before, after, matrix, health, ends_soon=ends_soon)
     if refusal is not None and cause is not None:
         rest = {
             flag: before[flag] if _shuts(flag, before, after) else after[flag] for flag in after
         }
-        if rest != after and _refusal(environment, before, rest, matrix, health) is None:
+        again = _refusal(environment, before, rest, matrix, health, ends_soon=ends_soon)
+        if rest != after and again is None:
             return Judgement(
                 answer=Answer.CONFIRM,
                 rule=PATH_OFF_FOR_CAUSE,
@@ -159,6 +169,7 @@ def judge_shares(
     matrix: Matrix,
     health: Mapping[Path, Health],
     cause: Cause | None = None,
+    ends_soon: bool = False,
     members: Mapping[FlagName, Ends] | None = None,
 ) -> Judgement:
     """Return the worst judgement over everyone whom a change of shares (0 to 100 %) can meet.
@@ -174,6 +185,7 @@ def judge_shares(
             matrix=matrix,
             health=health,
             cause=cause,
+            ends_soon=ends_soon,
         )
         for case in _cases(before, after, members or {})
     ]
@@ -296,6 +308,8 @@ def _refusal(
     after: Flags,
     matrix: Matrix,
     health: Mapping[Path, Health],
+    *,
+    ends_soon: bool,
 ) -> Judgement | None:
     if _any_path(before, matrix) and not _any_path(after, matrix):
         return Judgement(
@@ -313,16 +327,8 @@ def _refusal(
             f"{health.get(Path.MCP, Health.UNKNOWN)}. Bring mcp to healthy first.",
             effects=("Every operation, emergencies too, would go to mcp and to nothing else.",),
         )
-    if _turned_off(FlagName.MONITORING, before, after) and (
-        environment is EnvironmentName.PRODUCTION
-    ):
-        return Judgement(
-            answer=Answer.REFUSE,
-            rule=MONITORING_NEEDS_END,
-            sentence="In production monitoring is switched off only with an end within 1 h, and "
-            "a change cannot carry an end yet. Leave it on.",
-            effects=(_HEALTH_GOES,),
-        )
+    if _turned_off(FlagName.MONITORING, before, after):
+        return None if ends_soon or environment is not EnvironmentName.PRODUCTION else NEEDS_END
     return None
 
 

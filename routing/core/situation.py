@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from routing.core import health, situation_facts
-from routing.core.decision import Decision
+from routing.core.decision import Decision, Kill
 from routing.core.flags import FlagName
 from routing.core.guards import PROVIDER
 from routing.core.situation_facts import (
@@ -180,6 +180,11 @@ def _since(facts: Facts, path: Path, state: Health) -> datetime | None:
 
 
 def _operations(facts: Facts, decisions: Mapping[Operation, Decision]) -> list[_Finding]:
+    kill = facts.state.kill
+    if kill is not None:  # what follows from it is its effect, and wanted
+        level = Health.UNHEALTHY if kill is Kill.STOP else Health.DEGRADED
+        words = f"{facts.environment} obeys its kill file, which says {kill}"
+        return [_Finding(level=level, words=words, since=None)]
     stranded = situation_facts.stranded(decisions)
     # Whom an override sends elsewhere is where somebody wants it.
     displaced = tuple(

@@ -151,6 +151,25 @@ class StreamEnd(StrEnum):
     LOST = "lost"  # the process died; its successor says so
 
 
+class PlanKind(StrEnum):
+    """What is planned for a time: a change that was scheduled, or the end of one that was made."""
+
+    CHANGE = "change"
+    END = "end"
+
+
+class PlanState(StrEnum):
+    """How a planned change stands, or what became of it."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"  # a guard, a right or a rule said no when it was due
+    DRIFTED = "drifted"  # somebody changed a flag of it meanwhile
+    MISSED = "missed"  # nobody was there to make it, for too long
+    DROPPED = "dropped"  # an end whose flags were all changed meanwhile
+
+
 class Role(StrEnum):
     VIEWER = "viewer"
     REVIEWER = "reviewer"
@@ -221,9 +240,20 @@ class Action(StrEnum):
     PROPOSAL_APPLY = "proposal.apply"
     PROPOSAL_END = "proposal.end"
     APPROVAL_POLICY = "approval.policy"
+    SCHEDULE_SET = "schedule.set"
+    SCHEDULE_CANCEL = "schedule.cancel"
+    SCHEDULE_FAIL = "schedule.fail"
+    SCHEDULE_DROP = "schedule.drop"
+    SCHEDULE_SEE = "schedule.see"
+    GLASS_BREAK = "glass.break"
+    GLASS_END = "glass.end"
+    GLASS_REVIEW = "glass.review"
     FLAG_DRIFT = "flag.drift"
     FLAG_ADOPT = "flag.adopt"
     FLAG_REVERT = "flag.revert"
+    KILL_SEEN = "kill.seen"
+    KILL_GONE = "kill.gone"
+    STANDBY_SERVE = "standby.serve"
     MATRIX_CHANGE = "matrix.change"
     DRAFT_SAVE = "draft.save"
     DRAFT_DISCARD = "draft.discard"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from routing.core import aliases, approval, failures, lifecycle, rights
+from routing.core import aliases, approval, failures, lifecycle, plans, rights
 from routing.core.circuit_state import Result
 from routing.core.errors import Broken
 from routing.core.flags import DECLARED, FlagName
@@ -21,6 +21,7 @@ from routing.core.values import (
     Failure,
     Operation,
     Path,
+    PlanState,
     Priority,
     ProposalState,
     Role,
@@ -90,6 +91,7 @@ def core_tables() -> list[Table]:
     named = [declared.name for declared in DECLARED.values()]
     on_in = [where for declared in DECLARED.values() for where in declared.on_in]
     counts = [row.counts for row in failures.TABLE.values()]
+    planned = [state for states in plans.NEXT.values() for state in states]
     following = [stage for stages in lifecycle.NEXT.values() for stage in stages]
     return [
         keys("rights by role", Role, rights.RIGHTS),
@@ -105,6 +107,9 @@ def core_tables() -> list[Table]:
         some("proposal states, moves", ProposalState, _flat(approval.NEXT.values())),
         keys("flags that need approval, environments", EnvironmentName, approval.DEFAULT),
         some("flags that need approval", FlagName, _flat(approval.DEFAULT.values())),
+        keys("states of planned changes", PlanState, plans.NEXT),
+        some("states of planned changes, moves", PlanState, planned),
+        some("states of planned changes, alarms", PlanState, plans.ALARMS),
         *(
             some(f"aliases of {kind.__name__}", kind, known.values())
             for kind, known in aliases.ALIASES.items()

@@ -89,6 +89,7 @@ class FlagState(models.Model):
 class FlagSet(models.Model):
     """The version of all flags of one environment together; a change set bumps it once.
 
+    `changed_at` is by the database's own clock, the one that also judges heartbeats.
     `explained` is how many of the touches that the database counts booked changes made; `noted`
     says that those of somebody else are booked as found.
     """
@@ -97,6 +98,7 @@ class FlagSet(models.Model):
         "routing.Environment", primary_key=True, on_delete=models.PROTECT
     )
     version = models.PositiveBigIntegerField(default=0)
+    changed_at = models.DateTimeField(null=True)
     explained = models.PositiveBigIntegerField(default=0)
     noted = models.BooleanField(default=False)
 

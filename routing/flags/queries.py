@@ -13,7 +13,7 @@ from routing.audit import body
 from routing.core.flags import DECLARED, FlagName, State
 from routing.core.values import EnvironmentName
 from routing.flags import book, store
-from routing.flags.models import FlagState
+from routing.flags.models import FlagSet, FlagState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,15 @@ def grid(environments: Iterable[EnvironmentName]) -> Grid:
         versions={name: versions[name] for name in wanted if name in versions},
         drifted=frozenset(drifted),
     )
+
+
+def changed(environment: EnvironmentName) -> tuple[int, datetime | None]:
+    """Return the version of the flags of `environment` and when it came, by the database's clock.
+
+    Version 0 before they were laid; None for a version that was there before that was noted.
+    """
+    row = FlagSet.objects.filter(environment_id=environment).first()
+    return (row.version, row.changed_at) if row else (0, None)
 
 
 def _put_booked(

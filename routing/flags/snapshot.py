@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 class Source(StrEnum):
     DEFAULTS = "defaults"
     DATABASE = "database"
+    LAST_GOOD = "last_known_good"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +60,15 @@ class EnvironmentFlags:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One consistent look at the flags; `loaded_at_us` is on the monotonic clock."""
+    """One consistent look at the flags; `loaded_at_us` is on the monotonic clock.
+
+    `since_us` tells when this process began to run each environment's version.
+    """
 
     environments: Mapping[EnvironmentName, EnvironmentFlags]
     source: Source
     loaded_at_us: int = field(compare=False, default=0)
+    since_us: Mapping[EnvironmentName, int] = field(compare=False, default_factory=dict)
 
     def is_on(
         self, flag: FlagName, environment: EnvironmentName, subject: Subject = NOBODY
@@ -96,6 +101,12 @@ def current() -> Snapshot:
     return _current
 
 
+def ages() -> dict[str, float]:
+    """Return for how many seconds this process has run each environment's version, by its name."""
+    now_us = time.monotonic_ns() // 1000
+    return {f"flags:{e}": (now_us - us) / 1_000_000 for e, us in _current.since_us.items()}
+
+
 def is_on(flag: FlagName, environment: EnvironmentName, subject: Subject = NOBODY) -> bool:
     """Tell whether `flag` is on for `subject` in `environment`, as this process knows it."""
     return _current.is_on(flag, environment, subject)
@@ -112,11 +123,34 @@ def refresh() -> None:
 
     with _refreshing:
         kept = store.read_all(_current.environments)
-        _current = Snapshot(
-            environments={name: kept.get(name) or declared(name) for name in EnvironmentName},
-            source=Source.DATABASE if kept else Source.DEFAULTS,
-            loaded_at_us=time.monotonic_ns() // 1000,
-        )
+        _current = _next(kept, Source.DATABASE if kept else Source.DEFAULTS)
+
+
+def adopt(known: Mapping[EnvironmentName, EnvironmentFlags]) -> None:
+    """Put in force what was last known, for a start while the database is away.
+
+    Where nothing is known the coded defaults hold. The next reading replaces all of it.
+    """
+    global _current  # noqa: PLW0603 - one reference, swapped whole
+    with _refreshing:
+        _current = _next(known, Source.LAST_GOOD if known else Source.DEFAULTS)
+
+
+def _next(known: Mapping[EnvironmentName, EnvironmentFlags], source: Source) -> Snapshot:
+    now_us = time.monotonic_ns() // 1000
+    fresh = {name: known.get(name) or declared(name) for name in EnvironmentName}
+    last = _current
+    return Snapshot(
+        environments=fresh,
+        source=source,
+        loaded_at_us=now_us,
+        since_us={
+            name: last.since_us.get(name, now_us)
+            if fresh[name].version == last.environments[name].version
+            else now_us
+            for name in EnvironmentName
+        },
+    )
 
 
 def refresh_if_changed() -> bool:

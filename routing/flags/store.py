@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import F
+from django.db.models.functions import Now
 
 from routing.audit import body
 from routing.core.booked import Book, Row
@@ -226,7 +227,7 @@ def bump(environment: EnvironmentName, *, beyond: int = 0) -> int:
     """Count one change set; return the version of the set now, which is more than `beyond`."""
     rows = FlagSet.objects.filter(environment_id=environment)
     version: int = max(rows.values_list("version", flat=True).get(), beyond) + 1
-    rows.update(version=version)
+    rows.update(version=version, changed_at=Now())
     return version
 
 

@@ -31,41 +31,66 @@ class Facts:
     boot: str = ""  # of a process that names its streams by it; else one is drawn
 
 
-def start(facts: Facts, *, now: datetime, versions: Mapping[str, int]) -> str:
+def start(
+    facts: Facts,
+    *,
+    now: datetime,
+    versions: Mapping[str, int],
+    ages: Mapping[str, float] | None = None,
+) -> str:
     """Open the row of a new life and return its id, `<name>:<boot>`.
 
-    Rows of processes that have been silent for a week go.
+    `ages` are the seconds for which it has run some of its versions. Rows of processes that have
+    been silent for a week go. Doing it twice is no error: the first time may have been cut off.
     """
     at = clock.read(now)
     Process.objects.filter(heartbeat_at__lt=at - KEPT).delete()
     name, boot = facts.name[:40], facts.boot or secrets.token_hex(8)
-    row = Process.objects.create(
+    row, _ = Process.objects.get_or_create(
         id=f"{name}:{boot}",
-        name=name,
-        boot=boot,
-        pid=facts.pid,
-        host=facts.host[:255],
-        kind=facts.kind,
-        environments=[str(e) for e in facts.environments],
-        code_version=facts.code_version[:64],
-        door_url=facts.door_url,
-        versions=dict(versions),
-        started_at=at,
-        heartbeat_at=at,
+        defaults={
+            "name": name,
+            "boot": boot,
+            "pid": facts.pid,
+            "host": facts.host[:255],
+            "kind": facts.kind,
+            "environments": [str(e) for e in facts.environments],
+            "code_version": facts.code_version[:64],
+            "door_url": facts.door_url,
+            "versions": dict(versions),
+            "since": _since(ages or {}, at),
+            "started_at": at,
+            "heartbeat_at": at,
+        },
     )
     return row.id
 
 
-def beat(process: str, *, now: datetime, versions: Mapping[str, int]) -> None:
-    """Report life and the versions that are run; raises Broken when the row is gone or closed."""
+def beat(
+    process: str,
+    *,
+    now: datetime,
+    versions: Mapping[str, int],
+    ages: Mapping[str, float] | None = None,
+) -> None:
+    """Report life and the versions that are run; raises Broken when the row is gone or closed.
+
+    `ages` are the seconds for which it has run some of them: measured by its own clock and told
+    by the one that judges all, so that no two clocks are compared.
+    """
+    at = clock.read(now)
     done = Process.objects.filter(pk=process, stopped_at=None).update(
-        heartbeat_at=clock.read(now), versions=dict(versions)
+        heartbeat_at=at, versions=dict(versions), since=_since(ages or {}, at)
     )
     if not done:
         raise Broken(
             f"The row of process {process} is gone or closed while it runs, so nobody counts it "
             "as alive. Was the database restored? Restart the process."
         )
+
+
+def _since(ages: Mapping[str, float], at: datetime) -> dict[str, str]:
+    return {name: (at - timedelta(seconds=age)).isoformat() for name, age in ages.items()}
 
 
 def stop(process: str, *, now: datetime) -> None:

@@ -50,7 +50,8 @@ class Process(models.Model):
     """One life of one server or worker process, as it last reported itself.
 
     `versions` maps a version's name (`flags:development`, `tokens`, ...) to the number that the
-    process runs; `door_url` is the base address of its machine door.
+    process runs, `since` some of them to when it began to (ISO 8601, by the clock that judges
+    heartbeats); `door_url` is the base address of its machine door.
     """
 
     id = models.CharField(primary_key=True, max_length=64)  # <name>:<boot>
@@ -63,6 +64,7 @@ class Process(models.Model):
     code_version = models.CharField(max_length=64)
     door_url = models.CharField(max_length=400, blank=True, default="")
     versions = models.JSONField(default=dict)
+    since = models.JSONField(default=dict)
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField(db_index=True)
     stopped_at = models.DateTimeField(null=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -46,7 +46,10 @@ class EnvironmentRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessRow:
-    """One process as it last reported; `silent_s` is the time since then, by one clock for all."""
+    """One process as it last reported; `silent_s` is the time since then, by one clock for all.
+
+    `since` tells when it began to run some of its `versions`, by the same clock.
+    """
 
     id: str
     name: str
@@ -62,6 +65,7 @@ class ProcessRow:
     heartbeat_at: datetime
     stopped_at: datetime | None
     silent_s: float
+    since: Mapping[str, datetime] = field(default_factory=dict)
 
     def is_alive(self, within_s: float = ALIVE_WITHIN_S) -> bool:
         """Tell whether it reported lately and did not say goodbye.
@@ -140,4 +144,5 @@ def _process(found: Process, at: datetime) -> ProcessRow:
         heartbeat_at=found.heartbeat_at,
         stopped_at=found.stopped_at,
         silent_s=(at - found.heartbeat_at).total_seconds(),
+        since={name: datetime.fromisoformat(text) for name, text in found.since.items()},
     )

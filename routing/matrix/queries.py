@@ -27,6 +27,7 @@ __all__ = [
     "Overrides",
     "Published",
     "Snapshot",
+    "adopt",
     "current",
     "draft",
     "history",
@@ -80,6 +81,13 @@ _refreshing = threading.Lock()
 def current() -> Snapshot:
     """Return the snapshot of this process."""
     return _current
+
+
+def adopt(known: Snapshot) -> None:
+    """Put in force what was not read from the database, for a start while that is away."""
+    global _current  # noqa: PLW0603 - one reference, swapped whole
+    with _refreshing:
+        _current = known
 
 
 def refresh() -> None:

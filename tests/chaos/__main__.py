@@ -75,6 +75,15 @@ async def _overload(home: Path, said: argparse.Namespace) -> Sequence[list[str]]
     return [overload.problems(outcome)]
 
 
+async def _outage(home: Path, how: str, said: argparse.Namespace) -> Sequence[list[str]]:
+    """Take PostgreSQL away from a real server; two restarts fall into it."""
+    from tests.chaos import outage
+
+    outcome = await outage.run(home, how, seconds=said.seconds, rate=said.rate, seed=said.seed)
+    _say(outcome.line())
+    return [outcome.wrong]
+
+
 def _runs(said: argparse.Namespace) -> list[tuple[str, Work]]:
     from tests.chaos import failover
 
@@ -85,6 +94,8 @@ def _runs(said: argparse.Namespace) -> list[tuple[str, Work]]:
         *((fault, struck(fault)) for fault in failover.FAULTS),
         ("down", lambda home: _both_down(home, said)),
         ("overload", lambda home: _overload(home, said)),
+        ("database-cut", lambda home: _outage(home, "cut", said)),
+        ("database-frozen", lambda home: _outage(home, "freeze", said)),
     ]
     return [(name, work) for name, work in runs if not said.only or name in said.only]
 

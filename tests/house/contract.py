@@ -10,7 +10,17 @@ from collections.abc import Mapping
 
 from tests.house.contract_people import PEOPLE
 from tests.house.contract_routing import ROUTING
-from tests.house.printed import DEV, REFUSED, STG, WHY, Printed
+from tests.house.contract_times import EFFECT, TIMES
+from tests.house.printed import (
+    DEV,
+    FLAG_SET,
+    FLAG_SPREAD,
+    REFUSED,
+    SPREAD,
+    STG,
+    WHY,
+    Printed,
+)
 
 DECIDED = {
     "operation": "what was asked for",
@@ -42,18 +52,6 @@ PASSWORD = {
     "grants": "role by environment",
 }
 _SUPPORT_FLAG = ("--flag", "ENABLE_BEDROCK_SUPPORT_MODE")
-FLAG_SET = {
-    "environment": "where",
-    "flag": "which",
-    "on": "the new state",
-    "percentage": "the share of subjects it is on for",
-    "groups": "the groups of callers it is on for beside that",
-    "was_on": "the state before",
-    "was_percentage": "the share before",
-    "version": "the flag's version",
-    "flags_version": "the version of all flags of the environment",
-    "entry": "the number of the audit entry",
-}
 SESSION = {
     "environment": "where",
     "active": "whether support mode is active",
@@ -199,6 +197,14 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
                 "owner": "who answers for it",
             },
         ),
+        Printed(
+            when="propagation: one object for each environment",
+            ask=("propagation", *DEV, "--wait", "5"),
+            keys={
+                "ok": "the same as `complete`",
+                **SPREAD,
+            },
+        ),
     ),
     "flag_drift": (
         Printed(
@@ -220,15 +226,25 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
         Printed(
             when="adopt, revert refused, such as where nothing is open: one object",
             ask=("revert", *DEV, *WHY),
-            keys={**REFUSED, "field": "what is wrong with the question"},
+            keys=REFUSED,
             status=1,
         ),
     ),
     "set_flag": (
         Printed(
-            when="one object",
+            when="one object for each flag that was changed; with --at as `schedule list`",
             ask=(*DEV, *_SUPPORT_FLAG, "--on"),
-            keys=FLAG_SET,
+            keys={**FLAG_SET, **FLAG_SPREAD},
+        ),
+        Printed(
+            when="--preview: one object",
+            ask=(*STG, "--set", "ai.caching.enabled=off", "--preview"),
+            keys=EFFECT,
+        ),
+        Printed(
+            when="--ends-after: the same as without",
+            ask=(*STG, "--set", "ai.caching.enabled=off", "--ends-after", "60", *WHY),
+            keys={**FLAG_SET, **FLAG_SPREAD},
         ),
         Printed(
             when="refused: one object; `rule` and `effects` where a guard said no",
@@ -253,6 +269,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
     ),
     **ROUTING,
     **PEOPLE,
+    **TIMES,
     "support": (
         Printed(
             when="status, activate, deactivate: one object",
@@ -341,8 +358,9 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
             keys={
                 "ok": "the same as `ready`",
                 "ready": "whether a server takes requests",
-                "server": "url, pid and ready of this home's server, or null",
+                "server": "url, pid, ready and stale_s of this home's server, or null",
                 "processes": "every process that reported within 15 s",
+                "kill": "what the kill files of this home say, by environment",
                 "environments": "for each, what the serving process says it runs",
             },
         ),

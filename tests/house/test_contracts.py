@@ -34,6 +34,8 @@ SAMPLES = {
     "tables-breakers": ("routing/wiring.py", "import routing.breakers.models"),
     "tables-cost": ("routing/wiring.py", "import routing.cost.models"),
     "tables-flags": ("routing/wiring.py", "from routing.flags.models import Flag"),
+    "tables-glass": ("routing/wiring.py", "import routing.glass.models"),
+    "tables-schedule": ("routing/wiring.py", "import routing.schedule.models"),
     "tables-fleet": ("routing/wiring.py", "from routing.fleet.models import Process"),
     "tables-compliance": ("routing/wiring.py", "import routing.compliance.models"),
     "tables-matrix": ("routing/wiring.py", "import routing.matrix.models"),

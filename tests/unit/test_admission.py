@@ -20,7 +20,8 @@ from tests.unit import stage as stages
 from tests.unit.stage import Stage, ask
 
 STANDARD, EMERGENCY = Operation.STANDARD, Operation.EMERGENCY
-ONE = QueueSettings(capacity=1, reserved=1, room=2)
+# A crowded room waits no shorter here: 25 ms may pass between two lines of a test.
+ONE = QueueSettings(capacity=1, reserved=1, room=2, overload_wait_us=2_000_000)
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ async def test_one_that_waited_in_line_is_asked_again_when_its_turn_comes(
     with raised(tmp_path, meter, queue=QueueSettings(capacity=1, reserved=1)) as stage:
         gate = asyncio.Event()
         stage.mcp.otherwise = replace(says("yes"), after=gate)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             first = asyncio.create_task(stage.router.route(ask(STANDARD)))
             await until(lambda: bool(stage.mcp.calls))
             second = asyncio.create_task(stage.router.route(ask(STANDARD)))

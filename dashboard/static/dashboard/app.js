@@ -25,14 +25,30 @@ function left(seconds) {
   return hours ? `${hours} h ${minutes % 60} min left` : `${minutes} min left`;
 }
 
+// The page's clock: ours, set by what the server's showed when it rendered the page.
+const rendered = document.querySelector("[data-now]")?.dataset.now;
+const ahead = rendered ? Date.parse(rendered) - Date.now() : 0;
+
+function now() {
+  return Date.now() + ahead;
+}
+
 function refreshTimes() {
-  for (const element of document.querySelectorAll("time[data-left]")) {
-    const words = left(Math.floor((Date.parse(element.dateTime) - Date.now()) / 1000));
+  countDown();
+  for (const element of document.querySelectorAll("time[data-ago]")) {
+    const words = ago(Math.max(0, (now() - Date.parse(element.dateTime)) / 1000));
     if (element.textContent !== words) element.textContent = words;
   }
-  for (const element of document.querySelectorAll("time[data-ago]")) {
-    const words = ago(Math.max(0, (Date.now() - Date.parse(element.dateTime)) / 1000));
+}
+
+// What is offered until a time is taken away then; whether it still counts, the server decides.
+function countDown() {
+  for (const element of document.querySelectorAll("time[data-left]")) {
+    const words = left(Math.floor((Date.parse(element.dateTime) - now()) / 1000));
     if (element.textContent !== words) element.textContent = words;
+  }
+  for (const element of document.querySelectorAll("[data-until]")) {
+    if (Date.parse(element.dataset.until) <= now()) element.remove();
   }
 }
 
@@ -67,6 +83,8 @@ function onKey(event) {
     setTimeout(() => { awaitsPage = false; }, 1500);
   } else if (event.key === "?") {
     document.getElementById("help")?.showModal();
+  } else if (event.key === "u") {
+    document.querySelector("[data-undo]")?.click();
   } else if (event.key === "e") {
     const list = document.getElementById("environments");
     if (list) {
@@ -113,4 +131,10 @@ if (keysOff) {
     localStorage.setItem(KEYS_OFF, keysOff.checked ? "1" : "0");
   });
 }
+// Whoever writes a time means the clock on their wall, where the browser knows which that is.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+for (const field of document.querySelectorAll("[data-own-zone]")) {
+  if (zone && field.value === "UTC") field.value = zone;
+}
 setInterval(refreshTimes, 5000);
+setInterval(countDown, 1000);

@@ -12,13 +12,18 @@ from routing.core.rights import Actor
 from routing.core.values import EnvironmentName
 from routing.flags import queries
 from routing.flags.queries import Cell, FlagRow
-from routing.management import base
+from routing.management import base, flagging
 
 
 class Command(base.OperatorCommand):
-    help = "List the flags in force as the database has them."
+    help = (
+        "List the flags in force as the database has them, or tell with `propagation` which "
+        "processes run the newest ones; exit 1 while not all do."
+    )
 
     def add(self, parser: CommandParser) -> None:
+        parser.add_argument("what", nargs="?", choices=("list", "propagation"), default="list")
+        flagging.add_wait(parser, 0)
         parser.add_argument(
             "--environment",
             choices=[str(e) for e in EnvironmentName],
@@ -27,6 +32,8 @@ class Command(base.OperatorCommand):
 
     def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> Iterator[base.Result]:
         one = options["environment"]
+        if options["what"] == "propagation":
+            return _spread(EnvironmentName(one) if one else None, options["wait"])
         grid = queries.grid([EnvironmentName(one)] if one else EnvironmentName)
         if not grid.versions:
             self.say("No flags were laid yet; start the server once (`manage.py serve`).")
@@ -37,6 +44,8 @@ class Command(base.OperatorCommand):
         )
 
     def show(self, result: base.Result) -> str:
+        if "sentence" in result:
+            return f"{result['environment']}: {flagging.in_words(result)}"
         word = "off" if not result["on"] else "on"
         share = f" {result['percentage']} %" if result["on"] and result["percentage"] < 100 else ""
         share += "".join(f" {group}" for group in result["groups"] if result["on"])
@@ -45,6 +54,13 @@ class Command(base.OperatorCommand):
             f"{result['flag']:<32} {result['environment']:<12} {word + share:<8} "
             f"version {result['version']}{differs}"
         )
+
+
+def _spread(only: EnvironmentName | None, wait_s: float) -> Iterator[base.Result]:
+    for environment in (only,) if only else EnvironmentName:
+        told = flagging.spread(environment, wait_s)
+        if told["version"] or only:
+            yield {"ok": told["complete"], **told}
 
 
 def _result(row: FlagRow, cell: Cell, flags_version: int) -> base.Result:

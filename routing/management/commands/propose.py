@@ -12,10 +12,9 @@ from django.core.management.base import CommandError, CommandParser
 from routing import wiring
 from routing.approvals import queries as approvals
 from routing.changes import proposal
-from routing.changes.change import SetFlag
 from routing.core.approval import PolicyWish
 from routing.core.errors import UnknownWord
-from routing.core.flags import FlagName, parse_flag
+from routing.core.flags import FlagName, SetFlag, parse_flag
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName
 from routing.flags import queries

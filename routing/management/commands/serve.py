@@ -73,14 +73,29 @@ class Command(base.OperatorCommand):
             # A server that was killed could not take its word back.
             (run / "server.json").unlink(missing_ok=True)
             self._socket = _bind(options["host"], settings.HYBRIDOPS_PORT)
-            _set_up()
+            self._set_up()
         except Unavailable as error:
             self.refuse(error, as_json=options["json"])
             sys.exit(1)
         super().handle(*args, **options)
 
+    def _set_up(self) -> None:
+        """Make the tables; a server that has served before goes on without a database."""
+        try:
+            _migrate()
+        except Unavailable as error:
+            if not wiring.may_start_without_database():
+                raise
+            self.say(error.message)
+            self.say("This server has served before, so it starts with what was last known.")
+            wiring.start_without_database()
+            self._has_database = False
+        else:
+            self._has_database = True
+        call_command("collectstatic", verbosity=0, interactive=False)
+
     def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> list[base.Result]:
-        made = wiring.first_run(by=by, now=now)
+        made = wiring.first_run(by=by, now=now) if self._has_database else []
         if made:
             self.say("First run. These passwords are shown once; keep them:")
             for account in made:
@@ -127,13 +142,12 @@ def _bind(host: str, port: int) -> socket.socket:
     return taken
 
 
-def _set_up() -> None:
+def _migrate() -> None:
     try:
         wiring.prepare_database()
         call_command("migrate", verbosity=0, interactive=False)
     except (OperationalError, InterfaceError) as error:
         raise base.database_is_away(error) from error
-    call_command("collectstatic", verbosity=0, interactive=False)
 
 
 def _config() -> uvicorn.Config:

@@ -24,7 +24,17 @@ from routing.fleet.queries import ProcessRow
 from routing.management import base
 
 LOOK_EVERY_S = 0.2
-KEPT_FACTS = ("versions", "flags", "breakers", "health", "compliance", "backlog", "support_mode")
+KEPT_FACTS = (
+    "versions",
+    "flags",
+    "standing",
+    "breakers",
+    "health",
+    "compliance",
+    "backlog",
+    "support_mode",
+)
+STALE = "x-hybridops-stale"
 
 
 class Command(base.OperatorCommand):
@@ -52,7 +62,14 @@ class Command(base.OperatorCommand):
             "ready": ready,
             "server": server,
             "processes": [_process(row) for row in alive],
+            # Read from the files themselves: they work without server and database, too.
+            "kill": {str(e): str(said.kill) for e, said in wiring.kill_files().items()},
         }
+        if server and server["stale_s"] is not None:
+            self.say(
+                f"The server does not see its database: it serves with what was known "
+                f"{server['stale_s']} s ago."
+            )
         if ready:
             result["environments"] = self._environments(options["environment"], by, alive)
         else:
@@ -102,16 +119,21 @@ def _server() -> dict[str, Any] | None:
         said = {"url": str(note["url"]), "pid": int(note["pid"]), "ready": bool(note["ready"])}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return {**said, "ready": said["ready"] and _answers(str(said["url"]))}
+    answers, stale_s = _answers(str(said["url"]))
+    return {**said, "ready": said["ready"] and answers, "stale_s": stale_s}
 
 
-def _answers(url: str) -> bool:
-    """Ask the server itself: a note outlives a server that was killed."""
+def _answers(url: str) -> tuple[bool, str | None]:
+    """Ask the server itself: a note outlives a server that was killed.
+
+    Returns whether it is ready, and for how many seconds it has not seen its database.
+    """
     try:
         with httpx2.Client(trust_env=False, timeout=2.0) as http:
-            return http.get(f"{url}/readyz").status_code == 200
+            answer = http.get(f"{url}/readyz")
     except (httpx2.HTTPError, httpx2.InvalidURL):
-        return False
+        return False, None
+    return answer.status_code == 200, answer.headers.get(STALE)
 
 
 def _processes(now: datetime) -> Sequence[ProcessRow]:

@@ -1,4 +1,4 @@
-"""A wire to a server that can be cut: what is on it breaks, what is new is refused."""
+"""A wire to a server that can be cut or frozen: what is on it breaks, or hangs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ class Wire:
     def __init__(self, host: str, port: int) -> None:
         self._to = host, port
         self._is_cut = False
+        self._flows = threading.Event()
+        self._flows.set()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._ear = socket.create_server(("127.0.0.1", 0))
@@ -24,13 +26,19 @@ class Wire:
         with self._lock:
             self._is_cut = True
             ends, self._open = self._open, set()
+        self._flows.set()
         for end in ends:
             _close(end)
+
+    def freeze(self) -> None:
+        """Let every connection stand and pass nothing on, as a frozen server does."""
+        self._flows.clear()
 
     def mend(self) -> None:
         """Let connections through again."""
         with self._lock:
             self._is_cut = False
+        self._flows.set()
 
     def end(self) -> None:
         """Cut it for good."""
@@ -52,15 +60,15 @@ class Wire:
             with self._lock:
                 self._open |= {near, far}
             for one, other in ((near, far), (far, near)):
-                threading.Thread(target=_pump, args=(one, other), daemon=True).start()
+                threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
 
-
-def _pump(one: socket.socket, other: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := one.recv(65536):
-            other.sendall(data)
-    _close(one)
-    _close(other)
+    def _pump(self, one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                self._flows.wait()
+                other.sendall(data)
+        _close(one)
+        _close(other)
 
 
 def _close(end: socket.socket) -> None:

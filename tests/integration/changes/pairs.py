@@ -14,10 +14,9 @@ from routing.approvals.store import ProposalRow
 from routing.audit import verify
 from routing.audit.queries import EntryRow
 from routing.changes import proposal
-from routing.changes.change import SetFlag
 from routing.changes.proposal import Done
 from routing.core.errors import Refused
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, SetFlag
 from routing.core.rights import Actor
 from routing.core.values import ActorKind, EnvironmentName, Role
 from tests.integration.changes.ground import (

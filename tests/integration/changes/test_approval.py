@@ -10,7 +10,7 @@ from django.db import connection
 
 from routing.approvals import queries, store
 from routing.audit import verify
-from routing.changes import approval_policy, change, drift, proposal, proposal_ends
+from routing.changes import approval_policy, change, drift, glass, proposal, proposal_ends
 from routing.core import approval
 from routing.core.approval import Agreed, Bypass, PolicyWish
 from routing.core.errors import Forbidden, Invalid, RuleBroken, Stale
@@ -114,6 +114,25 @@ def test_a_rollback_never_waits_and_says_so(ada: pairs.Person, under: Bypass) ->
         "bypassed": str(under),
         "flags": [str(MCP)],
     }
+
+
+def test_while_the_glass_is_broken_nothing_waits_and_every_entry_says_so(
+    ada: pairs.Person,
+) -> None:
+    glass.begin(
+        by=ada.actor,
+        now=NOW,
+        environment=PROD,
+        minutes=5,
+        reason="nobody else is awake",
+        typed_environment="production",
+    )
+    ground.apply([to(MCP, False, environment=PROD)], by=ada.actor, **DIRECT)
+    assert not is_on(MCP, PROD)
+    assert facts(entries()[0].facts)["approval"]["bypassed"] == "break_glass"
+    after = NOW + timedelta(minutes=6)
+    with pytest.raises(RuleBroken, match=approval.REQUIRED):
+        ground.apply([to(MCP, True, environment=PROD)], by=ada.actor, now=after, **DIRECT)
 
 
 def test_what_a_guard_refuses_cannot_be_proposed(ada: pairs.Person) -> None:

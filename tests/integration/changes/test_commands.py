@@ -38,6 +38,8 @@ def test_a_flag_is_set_and_the_change_is_told(capsys: Any) -> None:
         "--reason", "cache is wrong",
     )  # fmt: skip
     assert status == 0 and len(lines) == 1
+    told = lines[0].pop("propagation")
+    assert (told["version"], told["processes"], told["complete"]) == (2, 0, False)
     assert lines[0] == {
         "environment": "staging",
         "flag": "ai.caching.enabled",

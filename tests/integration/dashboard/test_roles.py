@@ -33,6 +33,17 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("flags", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("flag-set", "GET"): (FLAG, (SIGN_IN, 403, 403, 200, 200, 404)),
     ("flag-set", "POST"): (FLAG, (SIGN_IN, 403, 403, 302, 302, 404)),
+    ("flags-set", "GET"): (HERE, (SIGN_IN, 403, 403, 200, 200, 404)),
+    ("flags-set", "POST"): (HERE, (SIGN_IN, 403, 403, 302, 302, 404)),
+    # The first entry opens the trail: there is nothing in it to undo.
+    ("flags-undo", "POST"): (HERE | {"seq": 1}, (SIGN_IN, 403, 403, 404, 404, 404)),
+    ("schedule", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
+    ("schedule-cancel", "POST"): (HERE | {"number": 99}, (SIGN_IN, 403, 403, 404, 404, 404)),
+    ("schedule-see", "POST"): (HERE | {"number": 99}, (SIGN_IN, 403, 403, 404, 404, 404)),
+    ("glass", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
+    ("glass-begin", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 302, 404)),
+    ("glass-end", "POST"): (HERE | {"number": 99}, (SIGN_IN, 403, 403, 403, 404, 404)),
+    ("glass-review", "POST"): (HERE | {"number": 99}, (SIGN_IN, 403, 404, 403, 404, 404)),
     # Nothing differs: there is nothing to adopt or to revert.
     ("flag-drift", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 400, 404)),
     ("routing", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
@@ -132,6 +143,11 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("draft-publish", "POST"): {"revision": "1", "base_version": "1"},
     ("draft-discard", "POST"): {"revision": "1"},
     ("flag-set", "POST"): {"to": "off", "base_version": "1", "confirmed": "true"},
+    ("flags-set", "POST"): {
+        "to-ENABLE_DIRECT_BEDROCK_FALLBACK": "on",
+        "base-ENABLE_DIRECT_BEDROCK_FALLBACK": "1",
+    },
+    ("glass-begin", "POST"): {"minutes": "5", "reason": "looking at who may"},
     ("flag-drift", "POST"): {"do": "revert", "touches": "7"},
     ("breaker-force", "POST"): {
         "base": "0",

@@ -15,15 +15,18 @@ from django.db import connection
 from routing.audit import guards
 from routing.changes import preview
 from routing.core import chain
+from routing.core.admission import QueueSettings, Rank
 from routing.core.errors import Invalid
 from routing.core.flags import FlagName
 from routing.core.replay import Proposal
-from routing.core.values import EnvironmentName
-from routing.decisions import replay
+from routing.core.values import EnvironmentName, Operation, Path, Reason
+from routing.decisions import queries, replay, verify
 from routing.decisions.log import DecisionLog
 from routing.decisions.models import Decision
 from routing.decisions.shipper import Shipper
+from routing.router import Routed
 from tests.integration.changes import ground
+from tests.unit import stage
 from tests.unit.stage import NOW
 from tests.unit.traffic import Went, one
 
@@ -91,6 +94,26 @@ def test_a_stored_record_with_one_other_argument_is_named(tmp_path: Folder, seed
     status, said = command()
     assert (status, said["ok"], said["mismatched"]) == (1, False, [victim.decision_id])
     assert "1 do not come out as they were stored" in str(said["words"])
+
+
+def test_who_was_sent_away_undecided_is_shipped_verified_and_replayed(tmp_path: Folder) -> None:
+    ground.lay()
+
+    async def two() -> Routed:
+        with stage.raised(tmp_path, queue=QueueSettings(capacity=1, reserved=1, room=0)) as place:
+            await place.router.route(stage.ask(Operation.STANDARD))
+            async with place.admission.place(Rank.LOW, left_s=60):
+                return await place.router.route(stage.ask(Operation.STANDARD))
+
+    away = asyncio.run(two())
+    Shipper(tmp_path, live="decision:p:other", synced=lambda: 0).ship()
+    row = Decision.objects.get(decision_id=away.decision_id)
+    assert (row.kind, row.reason, row.intended, row.effective) == ("decision", "shed", "", "")
+    assert verify.verify().ok
+    found = replay.effect(EnvironmentName.PRODUCTION, Proposal())
+    assert (found.total, found.unreadable, found.mismatched, found.changed) == (2, (), (), 0)
+    rows = queries.recent(EnvironmentName.PRODUCTION).rows
+    assert {(r.reason, r.intended) for r in rows} == {(Reason.RULE, Path.MCP), (Reason.SHED, None)}
 
 
 def test_the_effect_of_a_flag_is_told_with_those_without_a_path_first(

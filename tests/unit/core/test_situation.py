@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.core import health, situation, situation_facts
-from routing.core.decision import PathFacts, State
+from routing.core.decision import Kill, PathFacts, State
 from routing.core.flags import FlagName, defaults
 from routing.core.guards import PROVIDER
 from routing.core.matrix import DEFAULT
@@ -381,3 +381,14 @@ def test_whatever_one_flag_alone_would_mend_is_offered(known: Facts, flag: FlagN
     after = without_a_path(known, {**known.state.flags, flag: True})
     if before > after and not known.state.flags[flag] and flag not in known.locked:
         assert flag in {lever.flag for lever in situation.levers(known)}
+
+
+@pytest.mark.parametrize(
+    ("kill", "level"),
+    [(Kill.STOP, Health.UNHEALTHY), (Kill.MCP_ONLY, Health.DEGRADED)],
+)
+def test_a_kill_file_is_told_as_the_cause_of_all_that_follows(kill: Kill, level: Health) -> None:
+    known = facts()
+    told = situation.sentence(replace(known, state=replace(known.state, kill=kill)))
+    assert told.level is level
+    assert told.text == f"development obeys its kill file, which says {kill}"

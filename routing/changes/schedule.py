@@ -1,0 +1,241 @@
+"""Changes of flags for a later time: scheduled, cancelled, and seen where they did not come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from routing import stream
+from routing.audit import ledger
+from routing.changes import change, consent, reasons
+from routing.changes.change import SetFlag
+from routing.core import plans, rights
+from routing.core.chain import Json
+from routing.core.errors import Invalid, Stale
+from routing.core.guards import Cause, Judgement
+from routing.core.rights import Actor, Right
+from routing.core.values import Action, EnvironmentName, Health, Path, PlanKind, PlanState
+from routing.schedule import queries, store
+from routing.schedule.queries import PlanRow
+
+OBJECT = "schedule"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class When:
+    """The time of a change: its moment, and how the person said it.
+
+    With `lasts` it goes back that long after it was made. Later than `grace` after its moment it
+    is not made any more.
+    """
+
+    due_at: datetime
+    local: str = ""
+    zone: str = ""
+    lasts: timedelta | None = None
+    grace: timedelta = plans.GRACE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booked:
+    """What was done: the audit entry, and the planned change as it is now."""
+
+    entry_seq: int
+    row: PlanRow
+
+
+def apply(
+    *,
+    by: Actor,
+    now: datetime,
+    environment: EnvironmentName,
+    sets: Sequence[SetFlag],
+    when: When,
+    reason: str,
+    health: Mapping[Path, Health],
+    cause: Cause | None = None,
+    confirmed: bool = False,
+    typed_environment: str = "",
+) -> Booked:
+    """Plan that all of `sets` are made together at `when`.
+
+    It is judged now, as if it were made now, and again when it is due: from the versions in
+    `sets`, with the rights that `by` has then, and with no more consent than is given now.
+    Raises as `change.apply` does, and Invalid for a time that will not do; each is booked.
+    """
+    with ledger.denied(
+        by=by,
+        now=now,
+        action=Action.SCHEDULE_SET,
+        environment=environment,
+        object_type=OBJECT,
+        object_id=str(environment),
+        reason=reason,
+    ):
+        rights.check(by, Right.CHANGE, environment)
+        why = reasons.check(reason, environment)
+        reasons.check_place(typed_environment, environment)
+        _check(when, now)
+        with transaction.atomic(durable=True):
+            judgement = change.judge_sets(
+                now=now,
+                environment=environment,
+                sets=sets,
+                health=health,
+                cause=cause,
+                ends_at=None if when.lasts is None else now + when.lasts,
+            )
+            consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
+            row = store.put(
+                environment=environment,
+                kind=PlanKind.CHANGE,
+                sets=sets,
+                due_at=when.due_at,
+                grace=when.grace,
+                by=by,
+                now=now,
+                reason=why,
+                lasts=when.lasts,
+                local=when.local,
+                zone=when.zone,
+                cause=str(cause) if cause else "",
+                agreed=judgement.effects if confirmed else (),
+            )
+            return _book_set(row, by=by, now=now, judged=judgement)
+
+
+def cancel(
+    *,
+    by: Actor,
+    now: datetime,
+    environment: EnvironmentName,
+    id: int,
+    reason: str = "",
+    typed_environment: str = "",
+) -> Booked:
+    """Take back a scheduled change that still waits.
+
+    Raises Forbidden, Invalid (an end is not taken away), NotFound and Stale (it was made, or
+    somebody was faster); each is booked.
+    """
+    with ledger.denied(
+        by=by,
+        now=now,
+        action=Action.SCHEDULE_CANCEL,
+        environment=environment,
+        object_type=OBJECT,
+        object_id=str(id),
+        reason=reason,
+    ):
+        rights.check(by, Right.CHANGE, environment)
+        why = reasons.check(reason, environment)
+        reasons.check_place(typed_environment, environment)
+        kept = queries.one(environment, id)
+        if kept.kind is PlanKind.END:
+            raise Invalid(
+                "An end is not taken away. Make the change that you want instead: this end finds "
+                "its flags changed and does nothing."
+            )
+        with transaction.atomic(durable=True):
+            row = store.claim(id, PlanState.CANCELLED, by=by.id, because=why, now=now)
+            if row is None:
+                raise _gone(environment, id)
+            entry = ledger.record(
+                by=by,
+                now=now,
+                action=Action.SCHEDULE_CANCEL,
+                environment=environment,
+                object_type=OBJECT,
+                object_id=str(id),
+                reason=why,
+                before=as_json(kept),
+                after=as_json(row),
+            )
+            store.conclude(id, PlanState.CANCELLED, because=why, entry_seq=entry.seq)
+            stream.announce("schedule", environment)
+            return Booked(entry_seq=entry.seq, row=row)
+
+
+def see(*, by: Actor, now: datetime, environment: EnvironmentName, id: int) -> PlanRow:
+    """Take what did not come from the open items: somebody read it.
+
+    Raises Forbidden, NotFound and Stale (it is none, or was seen); each is booked.
+    """
+    with ledger.denied(
+        by=by,
+        now=now,
+        action=Action.SCHEDULE_SEE,
+        environment=environment,
+        object_type=OBJECT,
+        object_id=str(id),
+    ):
+        rights.check(by, Right.CHANGE, environment)
+        kept = queries.one(environment, id)
+        with transaction.atomic(durable=True):
+            if not kept.alarms or not store.see(id, by=by.id, now=now):
+                raise Stale(f"Planned change {id} waits for nobody to see it.", current=None)
+            ledger.record(
+                by=by,
+                now=now,
+                action=Action.SCHEDULE_SEE,
+                environment=environment,
+                object_type=OBJECT,
+                object_id=str(id),
+            )
+            stream.announce("schedule", environment)
+        return queries.one(environment, id)
+
+
+def _check(when: When, now: datetime) -> None:
+    if not now < when.due_at <= now + plans.FURTHEST:
+        raise Invalid(
+            f"A change is scheduled for after now and within {plans.FURTHEST.days} days.",
+            field="at",
+        )
+    if not timedelta(minutes=1) <= when.grace <= plans.LONGEST_GRACE:
+        raise Invalid(
+            "After a downtime a change may still be made for 1 min to 12 h; choose such a grace.",
+            field="grace",
+        )
+
+
+def _book_set(row: PlanRow, *, by: Actor, now: datetime, judged: Judgement) -> Booked:
+    entry = ledger.record(
+        by=by,
+        now=now,
+        action=Action.SCHEDULE_SET,
+        environment=row.environment,
+        object_type=OBJECT,
+        object_id=str(row.id),
+        reason=row.reason,
+        after=as_json(row),
+        facts={"rule": judged.rule, "effects": list(judged.effects)},
+    )
+    store.seal(row.id, asked_entry=entry.seq)
+    stream.announce("schedule", row.environment)
+    return Booked(entry_seq=entry.seq, row=queries.one(row.environment, row.id))
+
+
+def _gone(environment: EnvironmentName, id: int) -> Stale:
+    kept = queries.one(environment, id)
+    return Stale(
+        f"Planned change {id} does not wait any more: it is {kept.state}. Nothing was cancelled.",
+        current=str(kept.state),
+    )
+
+
+def as_json(row: PlanRow) -> dict[str, Json]:
+    """Return a planned change as it is booked."""
+    return {
+        "kind": str(row.kind),
+        "state": str(row.state),
+        "sets": [dict(store.as_json(one)) for one in row.sets],
+        "due_at": row.due_at.isoformat(),
+        "local": row.local,
+        "zone": row.zone,
+        "lasts_s": None if row.lasts is None else int(row.lasts.total_seconds()),
+        "grace_s": int(row.grace.total_seconds()),
+    }

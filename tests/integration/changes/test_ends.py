@@ -1,0 +1,163 @@
+"""Changes with an end: the flags go back by themselves, and only those that nobody changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from routing.changes import change, due, schedule
+from routing.changes.change import SetFlag
+from routing.changes.schedule import When
+from routing.core.errors import Invalid, NeedsConfirm, RuleBroken
+from routing.core.flags import FlagName
+from routing.core.values import Action, EnvironmentName, PlanState
+from routing.schedule import queries
+from tests.integration.changes.ground import (
+    ADMIN,
+    NOW,
+    OPERATOR,
+    PROD,
+    SHELL,
+    STG,
+    UNKNOWN,
+    apply,
+    entries,
+    facts,
+    is_on,
+    lay,
+    to,
+    version,
+)
+
+pytestmark = pytest.mark.django_db
+CACHING, SUPPORT, MONITORING = (
+    FlagName.CACHING,
+    FlagName.SUPPORT_MODE,
+    FlagName.MONITORING,
+)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def _ground() -> None:
+    lay()
+
+
+def run(now: datetime) -> int:
+    return due.run(tuple(EnvironmentName), now, lambda _: UNKNOWN)
+
+
+def test_the_flag_goes_back_to_what_it_was_and_the_entry_names_what_ended() -> None:
+    apply([to(CACHING, True, percentage=30)])
+    done = apply([to(CACHING, False)], ends_at=NOW + HOUR)
+    assert facts(entries()[0].facts)["ends_at"] == (NOW + HOUR).isoformat()
+    assert run(NOW + HOUR - timedelta(seconds=1)) == 0 and not is_on(CACHING)
+    assert run(NOW + HOUR) == 1 and is_on(CACHING)
+    entry = entries()[0]
+    assert (entry.action, entry.actor) == (Action.FLAG_CHANGE, "system:schedule")
+    assert facts(entry.facts)["ends"] == done.entry_seq
+    assert facts(facts(entry.after)[CACHING])["percentage"] == 30
+
+
+def test_an_end_is_made_however_late_somebody_is_there() -> None:
+    apply([to(CACHING, False)], ends_at=NOW + HOUR)
+    assert run(NOW + timedelta(days=9)) == 1 and is_on(CACHING)
+    assert facts(entries()[0].facts)["late_s"] == 9 * 86_400 - 3_600
+
+
+def test_what_somebody_changed_meanwhile_stays_and_that_is_booked() -> None:
+    done = apply([to(CACHING, False)], ends_at=NOW + HOUR)
+    apply([to(CACHING, True)])
+    apply([to(CACHING, False)])
+    assert run(NOW + HOUR) == 1 and not is_on(CACHING)
+    row = queries.closed(STG)[0]
+    assert (row.state, row.alarms) == (PlanState.DROPPED, False)
+    entry = entries()[0]
+    assert (entry.action, entry.seq) == (Action.SCHEDULE_DROP, row.entry_seq)
+    assert facts(entry.facts)["ends"] == done.entry_seq
+
+
+def test_of_a_set_those_go_back_that_nobody_changed() -> None:
+    apply([to(CACHING, False), to(SUPPORT, True)], ends_at=NOW + HOUR)
+    apply([to(SUPPORT, False)])
+    apply([to(SUPPORT, True)])
+    assert run(NOW + HOUR) == 1
+    assert (is_on(CACHING), is_on(SUPPORT)) == (True, True)
+    assert facts(entries()[0].facts)["left_out"] == [str(SUPPORT)]
+    assert "Not put back" in queries.closed(STG)[0].closed_because
+
+
+def test_an_end_holds_only_while_the_flag_is_as_its_change_left_it() -> None:
+    apply([to(CACHING, False)], ends_at=NOW + HOUR)
+    held = queries.end_of(STG, CACHING, version(CACHING))
+    assert held is not None and held.due_at == NOW + HOUR
+    apply([to(CACHING, True)])
+    assert queries.end_of(STG, CACHING, version(CACHING)) is None
+
+
+@pytest.mark.parametrize("away", [timedelta(seconds=59), timedelta(days=7, seconds=1)])
+def test_an_end_is_1_min_to_7_days_away(away: timedelta) -> None:
+    with pytest.raises(Invalid, match="ends 1 min to 7 d after"):
+        apply([to(CACHING, False)], ends_at=NOW + away)
+    assert is_on(CACHING)
+
+
+def in_production(sets: Sequence[SetFlag], **more: Any) -> change.Applied:
+    usual: dict[str, Any] = {"by": ADMIN, "environment": PROD, "confirmed": True}
+    return apply(sets, typed_environment="production", **(usual | more))
+
+
+def test_production_is_left_unwatched_only_with_an_end_within_an_hour() -> None:
+    off = [to(MONITORING, False, environment=PROD)]
+    for ends_at in (None, NOW + HOUR + timedelta(seconds=1)):
+        with pytest.raises(RuleBroken, match="end within 1 h") as refused:
+            in_production(off, ends_at=ends_at)
+        assert refused.value.facts["rule"] == "monitoring_needs_end"
+    with pytest.raises(NeedsConfirm):
+        in_production(off, ends_at=NOW + HOUR, confirmed=False)
+    in_production(off, ends_at=NOW + HOUR)
+    assert run(NOW + HOUR) == 1 and is_on(MONITORING, PROD)
+
+
+@pytest.mark.parametrize("share", [0, 99])
+def test_the_end_cannot_be_lost_by_a_share_or_by_switching_again(share: int) -> None:
+    with pytest.raises(RuleBroken):
+        in_production([to(MONITORING, True, environment=PROD, percentage=share)])
+    in_production([to(MONITORING, False, environment=PROD)], ends_at=NOW + HOUR)
+    with pytest.raises((RuleBroken, Invalid)):  # Invalid: 0 % is off already
+        in_production([to(MONITORING, True, environment=PROD, percentage=share)])
+    with pytest.raises(Invalid, match="not taken away"):
+        (plan,) = queries.waiting(PROD)
+        schedule.cancel(
+            by=SHELL,
+            now=NOW,
+            environment=PROD,
+            id=plan.id,
+            reason="no end wanted",
+            typed_environment="production",
+        )
+    assert run(NOW + HOUR) == 1 and is_on(MONITORING, PROD)
+
+
+def test_elsewhere_monitoring_may_stay_off() -> None:
+    apply([to(MONITORING, False)], confirmed=True)
+    assert not is_on(MONITORING)
+
+
+def test_a_scheduled_change_lasts_from_when_it_was_made() -> None:
+    when = When(due_at=NOW + HOUR, lasts=timedelta(minutes=30))
+    asked: dict[str, Any] = {"by": OPERATOR, "now": NOW, "environment": STG, "health": UNKNOWN}
+    schedule.apply(sets=[to(CACHING, False)], when=when, reason="a window", **asked)
+    late = NOW + HOUR + timedelta(minutes=5)
+    system_run = run(late)
+    row = queries.closed(STG)[0]
+    assert (system_run, row.state) == (1, PlanState.REFUSED), "this operator has no account"
+    schedule.apply(
+        sets=[to(CACHING, False)], when=when, reason="a window", **(asked | {"by": SHELL})
+    )
+    assert run(late) == 1 and not is_on(CACHING)
+    assert run(late + timedelta(minutes=29)) == 0
+    assert run(late + timedelta(minutes=30)) == 1 and is_on(CACHING)
