@@ -122,7 +122,7 @@ def own_database(server: str) -> Iterator[str]:
 
 async def _watch(one: Watched, secret: str, over: asyncio.Event) -> None:
     headers = {"Authorization": f"Bearer {secret}"}
-    asked = {"prompt": "", "operation": "standard"}
+    asked = {"prompt": "How do we stand?", "operation": "standard"}
     async with httpx2.AsyncClient(base_url=one.url, trust_env=False, timeout=10.0) as http:
         while not over.is_set():
             try:

@@ -244,7 +244,8 @@ class Attempts:
             environment=ask.caller.environment,
             operation=ask.operation,
             messages=tuple(
-                replace(m, text=text) for m, text in zip(ask.messages, texts, strict=True)
+                m if m.text == text else replace(m, text=text)
+                for m, text in zip(ask.messages, texts, strict=True)
             ),
             system=system,
             max_tokens=ask.max_tokens,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from routing.admission import Admission, Place
@@ -22,7 +22,6 @@ from routing.compliance import gate
 from routing.compliance.policy import Broken
 from routing.core import telling
 from routing.core.admission import rank
-from routing.core.chain import Json
 from routing.core.decision import (
     Attempt,
     Conclusion,
@@ -53,7 +52,7 @@ LARGE = 16_384
 GONE = 499  # the status of a request whose caller did not wait for its end
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Routed:
     """What became of an ask; `answer` is None when none was given, `status` is HTTP's.
 
@@ -161,8 +160,7 @@ class IntelligentRouter:
         except Exception:
             await self._book_unanswered(run, status=500)
             raise
-        # Shielded: who goes away now must not keep the listeners from a record that is written.
-        return await asyncio.shield(self._book(run))
+        return await self._book(run)
 
     async def _begin(self, ask: Ask) -> Run:
         began = time.monotonic()
@@ -240,16 +238,21 @@ class IntelligentRouter:
             resorted=run.resorted,
             repeated=bool(run.repeats),
         )
-        await self._write(run, record.opening(self._promise(run, conclusion)), out=False)
+        opening = record.opening(self._promise(run, conclusion))
+        await self._written(run, self._log.put(opening), out=False)
         return Opening(decision_id=run.decision_id, path=path, reason=conclusion.reason)
 
     async def _book_unanswered(self, run: Run, *, status: int) -> None:
         if not run.begun:
             run.failure = run.failure or Failure.OUTCOME_UNKNOWN
         with contextlib.suppress(Unavailable):  # nobody got an answer that would lack its record
-            await asyncio.shield(self._book(run, status=status))
+            await self._book(run, status=status)
 
     async def _book(self, run: Run, *, status: int | None = None) -> Routed:
+        """Return what became of `run` once its record is on disk.
+
+        Who goes away meanwhile does not keep the listeners from a record that is written.
+        """
         routed, charge = self._routed(run, status), self._till.charge(run)
         end = record.End(
             status=routed.status,
@@ -262,9 +265,13 @@ class IntelligentRouter:
             charge=charge,
         )
         body = record.body(self._promise(run, routed.conclusion), end)
-        routed = replace(routed, seq=await self._write(run, body, out=run.begun))
-        self._till.take(run, charge, routed.seq, self._clock())
-        return self._told(routed)
+
+        async def booked(put: asyncio.Future[int]) -> Routed:
+            routed.seq = await self._written(run, put, out=run.begun)
+            self._till.take(run, charge, routed.seq, self._clock())
+            return self._told(routed)
+
+        return await self._log.see_through(body, booked)
 
     def _told(self, routed: Routed) -> Routed:
         now = self._clock()
@@ -294,14 +301,14 @@ class IntelligentRouter:
             ),
         )
 
-    async def _write(self, run: Run, body: Mapping[str, Json], *, out: bool) -> int | None:
-        """Return the number of `body` once it is on disk; None for an emergency that goes on.
+    async def _written(self, run: Run, put: asyncio.Future[int], *, out: bool) -> int | None:
+        """Return a record's number once it is on disk; None for an emergency that goes on.
 
         `out` says that the answer went out already: then its record is missing, and counted.
         """
         emergency = run.ask.operation is Operation.EMERGENCY
         try:
-            return await self._log.record(body)
+            return await put
         except Unavailable:
             if emergency or out:
                 self._log.count_loss()

@@ -7,15 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from limits import RateLimitItemPerSecond
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import FixedWindowRateLimiter
-
 from routing.access.tokens import TokenFacts
 from routing.breakers.reserve import Slots
 from routing.core.allowance import Limit, Spending
 from routing.core.errors import Invalid, TooMany
 
+WINDOW_S = 1  # begins with its first request
 REMEMBERED = 1000  # callers whose spending is kept before the idle ones are looked for
 
 
@@ -32,22 +29,23 @@ class Quota:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
-        self._rates: dict[int, RateLimitItemPerSecond] = {}
+        self._hits: dict[str, tuple[float, int]] = {}  # by token: since when, how many
         self._slots = Slots()
         self._spendings: dict[str, Spending] = {}
 
-    async def hit(self, token: TokenFacts) -> None:
+    def hit(self, token: TokenFacts) -> None:
         """Count one request; raises TooMany, saying when to come back."""
         most = token.limits.per_second
-        rate = self._rates.get(most)
-        if rate is None:
-            rate = self._rates[most] = RateLimitItemPerSecond(most)
-        if await self._limiter.hit(rate, token.id):
+        now_s = self._clock()
+        since_s, count = self._hits.get(token.id, (now_s, 0))
+        if now_s - since_s >= WINDOW_S:
+            since_s, count = now_s, 0
+        self._hits[token.id] = (since_s, count + 1)
+        if count < most:
             return
         raise TooMany(
             f"This token may send {most} requests a second; slow down.",
-            retry_after_s=1,  # the window is a second long
+            retry_after_s=WINDOW_S,
             limit=str(Limit.PER_SECOND),
         )
 

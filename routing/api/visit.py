@@ -98,7 +98,7 @@ class Visit:
         """
         place = self._check_address()
         known = await self._know(place)
-        await self.behind.quota.hit(known.token)
+        self.behind.quota.hit(known.token)
         with self.behind.quota.hold(known.token):
             if place.purpose is Purpose.REPORT:
                 return await self._report(known)

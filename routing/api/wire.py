@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from routing.api.refusals import TooLarge, TooSlow, Unsupported
@@ -23,6 +24,9 @@ MOST_BYTES = 1_048_576
 _NAMED = "hybridops.headers"
 BODY_WITHIN_S = 15.0
 WATCH_AFTER_S = 0.05
+_encode = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
+).encode
 
 
 class Gone(Exception):
@@ -44,12 +48,17 @@ class Reply:
 
 def header(scope: Scope, name: str) -> str | None:
     """Return the one value of a header, None without it; raises Invalid for several."""
-    values = _named(scope).get(name.lower().encode())
+    values = _named(scope).get(_low(name))
     if values is None:
         return None
     if len(values) > 1:
         raise Invalid(f"The header {name} stands {len(values)} times; send it once.")
     return values[0].decode("latin-1").strip()
+
+
+@lru_cache(maxsize=64)
+def _low(name: str) -> bytes:
+    return name.lower().encode()
 
 
 def _named(scope: Scope) -> dict[bytes, list[bytes]]:
@@ -199,8 +208,7 @@ async def answer(send: Send, reply: Reply, *, request_id: str, method: str, read
 
 def packed(body: Mapping[str, Any]) -> bytes:
     """Return `body` as JSON; half a surrogate pair, which no text can hold, becomes `?`."""
-    text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")
+    return _encode(body).encode("utf-8", "replace")
 
 
 def always(request_id: str) -> dict[str, str]:

@@ -54,6 +54,15 @@ def gets(flag: FlagName, state: State, subject: Subject) -> bool:
     return state.percentage > 0 and bucket(flag, subject.name) < state.percentage
 
 
+def for_everybody(state: State) -> bool | None:
+    """Return what everybody gets in that `state`, None where it differs."""
+    if not state.on:
+        return False
+    if state.percentage == SHARES:
+        return True
+    return None if state.percentage > 0 or state.groups else False
+
+
 def ends(before: int, after: int) -> frozenset[tuple[bool, bool]]:
     """Return what a change from `before` to `after` percent does to anyone: (had it, has it).
 

@@ -14,16 +14,17 @@ import logging
 import queue
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from routing.core.errors import Unavailable
 from routing.decisions.disk import Disk
 from routing.decisions.segment import PART_BYTES, Segment
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 BATCH = 512
 CLOSE_WITHIN_S = 5.0
 TRY_AGAIN_S = 1.0
@@ -56,6 +57,8 @@ class DecisionLog:
         self._accepts = False
         self._lock = threading.Lock()  # between callers, the writer and the end
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._late: set[asyncio.Task[Any]] = set()  # of callers who went away meanwhile
+        self._gathered: list[_Waiting] = []  # not handed to the writer yet
         self._segment: Segment | None = None
         self._thread = threading.Thread(target=self._write, name="decision-log", daemon=True)
 
@@ -98,18 +101,50 @@ class DecisionLog:
 
         Raises Unavailable when the segment cannot be written or is closed: nothing was booked.
         """
+        # A caller that goes away takes only its future along: the record is written all the same.
+        return await self.put(body)
+
+    def put(self, body: Mapping[str, Any]) -> asyncio.Future[int]:
+        """Return what will be the number of `body` once it is synced; it fails as `record`."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[int] = loop.create_future()
-        with self._lock:  # nothing may be queued behind the end, where nobody would answer it
+        with self._lock:  # nothing may be gathered behind the end, where nobody would answer it
             if not self._accepts:
-                raise Unavailable(
+                text = (
                     "The decision log of this process is not open; ask another process, or start "
-                    "this one again.",
-                    retry_after_s=5,
+                    "this one again."
                 )
-            self._queue.put((body, done, loop))
-        # A caller that goes away takes only its future along: the record is written all the same.
-        return await done
+                done.set_exception(Unavailable(text, retry_after_s=5))
+                return done
+            # The writer is woken once for all that this turn of the loop books: one sync for more
+            # records, and the loop is about to wait, so both need not fight for the interpreter.
+            if not self._gathered or self._gathered[-1][2] is not loop:
+                loop.call_soon(self._hand_over)
+            self._gathered.append((body, done, loop))
+        return done
+
+    async def see_through(
+        self,
+        body: Mapping[str, Any],
+        booked: Callable[[asyncio.Future[int]], Coroutine[Any, Any, T]],
+    ) -> T:
+        """Return what `booked` makes of the number of `body`.
+
+        Who goes away meanwhile does not keep `booked` from it; only then is a task made.
+        """
+        put = self.put(body)
+        try:
+            return await booked(asyncio.shield(put))
+        except asyncio.CancelledError:
+            late = asyncio.create_task(booked(put))
+            self._late.add(late)
+            late.add_done_callback(self._ended)
+            raise
+
+    def _ended(self, late: asyncio.Task[Any]) -> None:
+        self._late.discard(late)
+        if not late.cancelled():
+            late.exception()  # whoever would have heard of it is away
 
     def count_loss(self) -> None:
         """Count an answer given without a record; the next record is preceded by a gap entry."""
@@ -122,6 +157,7 @@ class DecisionLog:
             return
         with self._lock:
             self._accepts = False
+            self._put()
             self._queue.put(None)
         self._thread.join(timeout=CLOSE_WITHIN_S)
         if self._thread.is_alive():
@@ -138,6 +174,15 @@ class DecisionLog:
             )
         self._segment.close()
         self._segment = None
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            self._put()
+
+    def _put(self) -> None:
+        for waiting in self._gathered:
+            self._queue.put(waiting)
+        self._gathered = []
 
     def _write(self) -> None:
         while True:

@@ -182,9 +182,10 @@ def read(
             seq, prev = after, file.read(LINK_BYTES)
         else:
             seq, prev = _beginning(file, path)
+        at = offset
         while upto is None or seq < upto:
             seq += 1
-            found = _record(file, stream, seq, prev)
+            found = _record(file, stream, seq, prev, at)
             if found is None:
                 return
             if isinstance(found, str):
@@ -194,7 +195,7 @@ def read(
                     seq=seq,
                 )
             yield found
-            prev = found.link
+            prev, at = found.link, found.end
 
 
 def bodies(path: Path) -> Iterator[bytes]:
@@ -235,8 +236,9 @@ def first_seq(path: Path) -> int | None:
     return None if prev == _NOTHING else before + 1
 
 
-def _record(file: BinaryIO, stream: str, seq: int, prev: bytes) -> Record | str | None:
-    """Return the next record, None at the end or a torn tail, words for what is wrong."""
+def _record(file: BinaryIO, stream: str, seq: int, prev: bytes, at: int) -> Record | str | None:
+    """Return the record at the offset `at`, where `file` stands; None at the end or a torn tail,
+    words for what is wrong."""
     head = file.read(4)
     if len(head) < 4:
         return None
@@ -251,7 +253,7 @@ def _record(file: BinaryIO, stream: str, seq: int, prev: bytes) -> Record | str 
         return None
     if chain.link(stream, seq, prev, body) != link:
         return "does not follow from the one before it"
-    return Record(seq=seq, body=body, prev=prev, link=link, end=file.tell())
+    return Record(seq=seq, body=body, prev=prev, link=link, end=at + 4 + size + LINK_BYTES)
 
 
 def _only_zeros(file: BinaryIO) -> bool:

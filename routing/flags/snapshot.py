@@ -56,6 +56,22 @@ class EnvironmentFlags:
     version: int
     states: Mapping[FlagName, State]
     mark: Mark = field(default_factory=Mark)
+    # The same for everybody, and those that are on for some: found once, not for each request.
+    _settled: Mapping[FlagName, bool] = field(init=False, repr=False, compare=False)
+    _shared: tuple[FlagName, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        settled = {flag: rollout.for_everybody(self.states[flag]) for flag in FlagName}
+        shared = tuple(flag for flag, on in settled.items() if on is None)
+        object.__setattr__(self, "_settled", {flag: bool(on) for flag, on in settled.items()})
+        object.__setattr__(self, "_shared", shared)
+
+    def of(self, subject: Subject) -> dict[FlagName, bool]:
+        """Return every flag as `subject` gets it."""
+        found = dict(self._settled)
+        for flag in self._shared:
+            found[flag] = rollout.gets(flag, self.states[flag], subject)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +96,7 @@ class Snapshot:
         self, environment: EnvironmentName, subject: Subject = NOBODY
     ) -> dict[FlagName, bool]:
         """Return every flag as `subject` gets it in `environment`."""
-        states = self.environments[environment].states
-        return {flag: rollout.gets(flag, states[flag], subject) for flag in FlagName}
+        return self.environments[environment].of(subject)
 
 
 def declared(environment: EnvironmentName) -> EnvironmentFlags:

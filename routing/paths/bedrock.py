@@ -6,7 +6,7 @@ transports carry the bytes (ADR 0016): boto3 on threads, and our own client on t
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Protocol
@@ -47,7 +47,9 @@ class Carrier(Protocol):
         self, verb: str, document: Mapping[str, Any], patience: Patience
     ) -> Mapping[str, Any]: ...
 
-    def events(self, document: Mapping[str, Any], patience: Patience) -> AsyncGenerator[Event]: ...
+    def events(
+        self, document: Mapping[str, Any], patience: Patience
+    ) -> AsyncGenerator[Sequence[Event]]: ...
 
     async def close(self) -> None: ...
 
@@ -99,18 +101,16 @@ class DirectBedrockClient:
     async def call(self, call: Call) -> Answer:
         """Return the whole answer; raises PathError."""
         manner = self._manners.get(call.operation, PLAIN)
-        if not manner.whole:
-            async with aclosing(self._pieces(call, manner)) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, Answer):
-                        return piece
         base.check(call)
         document, model = self._document(call, manner)
         try:
-            reply = await self._carrier.reply(
-                "converse", document, bedrock_patience.of_whole(call)
-            )
-            return bedrock_answer.whole(reply, model)
+            if manner.whole:
+                patience = bedrock_patience.of_whole(call)
+                reply = await self._carrier.reply("converse", document, patience)
+                return bedrock_answer.whole(reply, model)
+            patience = bedrock_patience.of_stream(call)
+            events = self._carrier.events(document, patience)
+            return await bedrock_answer.gathered(events, model, patience)
         except PathError as error:
             raise base.discreet(error, call) from error.__cause__
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, NoReturn
 
@@ -38,7 +38,7 @@ def whole(reply: Mapping[str, Any], model: str) -> Answer:
 
 
 async def pieces(
-    events: AsyncGenerator[Event], model: str, patience: Patience
+    events: AsyncGenerator[Sequence[Event]], model: str, patience: Patience
 ) -> AsyncGenerator[str | Answer]:
     """Yield the text of a ConverseStream as it comes, then the whole answer.
 
@@ -47,18 +47,35 @@ async def pieces(
     said = _Said()
     async with aclosing(events):
         try:
-            async for event in events:
-                text = said.take(event)
+            async for together in events:
+                for event in together:
+                    text = said.take(event)
+                    if text:
+                        yield text
                 if said.stop is not None:
                     patience.answered()
-                if text:
-                    yield text
         except PathError:
             if said.stop is None:
                 raise
-    if said.stop is None:
-        raise PathError(Failure.TRUNCATED, "The stream ended before the answer did.")
-    yield _answer("".join(said.texts), said.stop, model, said.used)
+    yield said.answer(model)
+
+
+async def gathered(
+    events: AsyncGenerator[Sequence[Event]], model: str, patience: Patience
+) -> Answer:
+    """Return the whole answer of a ConverseStream; as `pieces` in all else."""
+    said = _Said()
+    async with aclosing(events):
+        try:
+            async for together in events:
+                for event in together:
+                    said.take(event)
+                if said.stop is not None:
+                    patience.answered()
+        except PathError:
+            if said.stop is None:
+                raise
+    return said.answer(model)
 
 
 class _Said:
@@ -80,6 +97,12 @@ class _Said:
         elif name == "metadata":
             self.used = usage(payload.get("usage"))
         return ""
+
+    def answer(self, model: str) -> Answer:
+        """Return the whole answer; raises PathError (truncated) where its end is missing."""
+        if self.stop is None:
+            raise PathError(Failure.TRUNCATED, "The stream ended before the answer did.")
+        return _answer("".join(self.texts), self.stop, model, self.used)
 
     def _text(self, text: str) -> str:
         self._size += len(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -92,8 +92,11 @@ class OnLoop:
 
     async def events(
         self, document: Mapping[str, Any], patience: Patience
-    ) -> AsyncGenerator[Event]:
-        """Yield the events of ConverseStream as they come; raises PathError."""
+    ) -> AsyncGenerator[Sequence[Event]]:
+        """Yield the events of ConverseStream as they come, those that came together at once.
+
+        Raises PathError.
+        """
         async with _Exchange(self, patience, self._slots) as exchange:
             await exchange.ask("converse_stream", document)
             frames, size = Frames(), 0
@@ -101,11 +104,19 @@ class OnLoop:
                 size += len(data)
                 if size > MOST_STREAM:
                     raise PathError(Failure.PROTOCOL, f"The answer is over {MOST_STREAM} bytes.")
-                for frame in frames.feed(data):
-                    event = bedrock_stream.event(frame)
-                    if event is not None:
-                        patience.heard()
-                        yield event
+                heard: list[Event] = []
+                try:
+                    for frame in frames.feed(data):
+                        event = bedrock_stream.event(frame)
+                        if event is not None:
+                            heard.append(event)
+                except PathError:
+                    if heard:  # what came before what is broken
+                        yield heard
+                    raise
+                if heard:
+                    yield heard
+                    patience.heard()  # whoever takes them slowly is not the other side's silence
 
     async def close(self) -> None:
         """End the calls under way, their connections and our threads."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -83,8 +83,8 @@ class OnThreads:
 
     async def events(
         self, document: Mapping[str, Any], patience: Patience
-    ) -> AsyncGenerator[Event]:
-        """Yield the events of ConverseStream as they come; raises PathError."""
+    ) -> AsyncGenerator[Sequence[Event]]:
+        """Yield the events of ConverseStream as they come, each alone; raises PathError."""
         await self._slots.take(patience.left_s())
         heard: asyncio.Queue[Event | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
@@ -99,7 +99,7 @@ class OnThreads:
         try:
             while (event := await self._next(heard, patience)) is not None:
                 patience.heard()
-                yield event
+                yield (event,)
             await self._outcome(future, patience)
         finally:
             exchange.give_up()

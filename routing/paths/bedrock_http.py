@@ -30,6 +30,7 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._problem: PathError | None = None
         self._busy = False
+        self._poll: select.poll | None = None
         self._fresh()
 
     def _fresh(self) -> None:
@@ -100,11 +101,11 @@ class Connection(asyncio.Protocol):
         return not self.alive or self._readable()
 
     def _readable(self) -> bool:
-        assert self._transport is not None
-        peer = self._transport.get_extra_info("socket")
-        poll = select.poll()
-        poll.register(peer.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        if self._poll is None:
+            assert self._transport is not None
+            self._poll = select.poll()
+            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
 
     async def _news(self, patience: Patience) -> None:
         """Wait for anything from the other side; raises what ended the exchange."""

@@ -67,7 +67,7 @@ class Signer:
     def __init__(self) -> None:
         self._made_for: tuple[str, str, str] = ("", "", "")
         self._key = b""
-        self._second = 0
+        self._second: datetime | None = None
         self._stamp = ""
 
     def request(self, pattern: Pattern, keys: Keys | None, body: bytes, now: datetime) -> bytes:
@@ -109,9 +109,10 @@ class Signer:
         return self._key
 
     def _time(self, now: datetime) -> str:
-        second = int(now.timestamp())
+        second = now.replace(microsecond=0)
         if second != self._second:
-            self._stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+            utc = now if now.tzinfo is None else now.astimezone(UTC)  # botocore's own is naive
+            self._stamp = utc.strftime("%Y%m%dT%H%M%SZ")
             self._second = second
         return self._stamp
 

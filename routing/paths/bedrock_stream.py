@@ -26,6 +26,7 @@ KEPT_HEADERS = 64  # sets of headers remembered: all streams repeat the same han
 PRELUDE = 12
 _PRELUDE = struct.Struct(">III")
 _CRC = struct.Struct(">I")
+_first_value = json.JSONDecoder().raw_decode
 _SAYING = frozenset({"contentBlockDelta", "messageStop", "metadata"})
 _SILENT: Mapping[str, Event] = {
     name: (name, {}) for name in ("messageStart", "contentBlockStart", "contentBlockStop")
@@ -58,23 +59,25 @@ class Frames:
             if len(self._left) < self._wanted:
                 return
             data = bytes(self._left)
-        at, size = 0, len(data)
+        at, size, view = 0, len(data), memoryview(data)
         self._wanted = PRELUDE
         while size - at >= PRELUDE:
-            total, named = _lengths(data, at)
-            if size - at < total:
+            total, named, checksum = _PRELUDE.unpack_from(data, at)
+            if zlib.crc32(view[at : at + 8]) != checksum:
+                raise _broken("a frame's prelude does not hold")
+            if named > MOST_HEADERS or not PRELUDE + 4 + named <= total <= MOST_FRAME:
+                raise _broken(f"a frame of {total} bytes with {named} of headers")
+            end = at + total
+            if end > size:
                 self._wanted = total
                 break
-            yield self._frame(data, at, at + total, named)
-            at += total
-        self._left = bytearray(data[at:])
-
-    def _frame(self, data: bytes, start: int, end: int, named: int) -> Frame:
-        with memoryview(data) as view:
-            if zlib.crc32(view[start : end - 4]) != _CRC.unpack_from(data, end - 4)[0]:
+            # Of all but the checksum itself; of the first eight bytes it is known by now.
+            if zlib.crc32(view[at + 8 : end - 4], checksum) != _CRC.unpack_from(data, end - 4)[0]:
                 raise _broken("a frame's checksum does not hold")
-        body = start + PRELUDE + named
-        return Frame(_headers(data[start + PRELUDE : body]), data[body : end - 4])
+            body = at + PRELUDE + named
+            yield Frame(_headers(data[at + PRELUDE : body]), data[body : end - 4])
+            at = end
+        self._left = bytearray(view[at:])
 
 
 def event(frame: Frame) -> Event | None:
@@ -89,7 +92,7 @@ def event(frame: Frame) -> Event | None:
     if name not in _SAYING:
         return _SILENT.get(name)
     try:
-        payload = json.loads(frame.payload)
+        payload = read_json(frame.payload)
     except (ValueError, RecursionError):
         raise _broken(f"the payload of {name} is no JSON") from None
     if not isinstance(payload, dict):
@@ -97,13 +100,14 @@ def event(frame: Frame) -> Event | None:
     return name, payload
 
 
-def _lengths(data: bytes, at: int) -> tuple[int, int]:
-    total, named, checksum = _PRELUDE.unpack_from(data, at)
-    if zlib.crc32(data[at : at + 8]) != checksum:
-        raise _broken("a frame's prelude does not hold")
-    if named > MOST_HEADERS or not PRELUDE + 4 + named <= total <= MOST_FRAME:
-        raise _broken(f"a frame of {total} bytes with {named} of headers")
-    return total, named
+def read_json(payload: bytes) -> Any:
+    """Return what `json.loads` does, at half its price for what every frame holds."""
+    try:
+        text = payload.decode()
+        value, end = _first_value(text)
+    except ValueError:
+        return json.loads(payload)
+    return value if end == len(text) else json.loads(payload)
 
 
 @lru_cache(maxsize=KEPT_HEADERS)

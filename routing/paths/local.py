@@ -36,7 +36,7 @@ def resolve(target: str, environment: EnvironmentName, *, home: Path | None = No
         return target
     name = target.removeprefix(PREFIX)
     port = ports(home or Path(settings.HYBRIDOPS_HOME)).get(name)
-    if name not in list(Upstream) or port is None:
+    if port is None or name not in list(Upstream):
         raise PathError(
             Failure.UNREACHABLE,
             f"No address is known for {target}; the stand-ins are "
@@ -83,5 +83,6 @@ def keep(home: Path, name: Upstream, port: int) -> None:
     fresh.replace(file)
 
 
+@lru_cache(maxsize=8)
 def _file(home: Path) -> Path:
     return home / "run" / "upstreams.json"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tests.house.contract_flags import SETTING, SUPPORT_FLAG
 from tests.house.contract_people import PEOPLE
 from tests.house.contract_routing import ROUTING
-from tests.house.contract_times import EFFECT, TIMES
+from tests.house.contract_times import TIMES
 from tests.house.printed import (
     DEV,
     FLAG_SET,
-    FLAG_SPREAD,
     REFUSED,
     SPREAD,
     STG,
@@ -51,7 +51,6 @@ PASSWORD = {
     "password": "shown now and never again",
     "grants": "role by environment",
 }
-_SUPPORT_FLAG = ("--flag", "ENABLE_BEDROCK_SUPPORT_MODE")
 SESSION = {
     "environment": "where",
     "active": "whether support mode is active",
@@ -230,29 +229,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
             status=1,
         ),
     ),
-    "set_flag": (
-        Printed(
-            when="one object for each flag that was changed; with --at as `schedule list`",
-            ask=(*DEV, *_SUPPORT_FLAG, "--on"),
-            keys={**FLAG_SET, **FLAG_SPREAD},
-        ),
-        Printed(
-            when="--preview: one object",
-            ask=(*STG, "--set", "ai.caching.enabled=off", "--preview"),
-            keys=EFFECT,
-        ),
-        Printed(
-            when="--ends-after: the same as without",
-            ask=(*STG, "--set", "ai.caching.enabled=off", "--ends-after", "60", *WHY),
-            keys={**FLAG_SET, **FLAG_SPREAD},
-        ),
-        Printed(
-            when="refused: one object; `rule` and `effects` where a guard said no",
-            ask=(*DEV, "--flag", "ai.provider.bedrock.enabled", "--off"),
-            keys={**REFUSED, "rule": "the guard's rule", "effects": "what would stop"},
-            status=1,
-        ),
-    ),
+    **SETTING,
     "set_route": (
         Printed(
             when="one object",
@@ -385,7 +362,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
     "waffle_flag": (
         Printed(
             when="as `set_flag`",
-            ask=(_SUPPORT_FLAG[1], "--deactivate", *DEV),
+            ask=(SUPPORT_FLAG[1], "--deactivate", *DEV),
             keys=FLAG_SET,
         ),
         Printed(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path as Folder
+from typing import Any
 
 import pytest
 
@@ -196,14 +197,14 @@ async def test_the_record_is_on_disk_before_the_answer(stage: Stage) -> None:
 
 async def test_no_answer_while_the_record_waits_for_the_disk(stage: Stage) -> None:
     gate, reached = asyncio.Event(), asyncio.Event()
-    write = stage.log.record
+    write = stage.log.put
 
-    async def held(body: dict[str, object]) -> int:
+    async def held(body: Mapping[str, Any]) -> int:
         reached.set()
         await gate.wait()
         return await write(body)
 
-    stage.log.record = held  # type: ignore[method-assign,assignment]
+    stage.log.put = lambda body: asyncio.create_task(held(body))  # type: ignore[method-assign]
     task = asyncio.create_task(stage.router.route(ask(STANDARD)))
     await reached.wait()
     assert not task.done()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path as Folder
+from typing import Any
 
 import pytest
 
@@ -313,17 +314,17 @@ async def test_without_a_log_nothing_goes_out_but_emergencies_which_are_counted(
 
 
 async def test_a_log_that_fails_under_a_stream_is_told_and_counted(stage: Stage) -> None:
-    write = stage.log.record
+    write = stage.log.put
 
-    async def once(body: dict[str, object]) -> int:
+    async def once(body: Mapping[str, Any]) -> int:
         if body["kind"] == "decision":
             raise Unavailable("The disk is full.")
         return await write(body)
 
-    stage.log.record = once  # type: ignore[method-assign,assignment]
+    stage.log.put = lambda body: asyncio.ensure_future(once(body))  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
         await stage.router.stream(ask(STANDARD), Kept())
-    stage.log.record = write  # type: ignore[method-assign]
+    stage.log.put = write  # type: ignore[method-assign]
     await stage.router.route(ask(STANDARD))
     assert [r["count"] for r in stage.records("gap")] == [1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
@@ -31,9 +32,11 @@ class Kept(DecisionLog):
         self.bodies: list[Mapping[str, Any]] = []
         self._problem = ""
 
-    async def record(self, body: Mapping[str, Any]) -> int:
+    def put(self, body: Mapping[str, Any]) -> asyncio.Future[int]:
         self.bodies.append(body)
-        return len(self.bodies)
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        done.set_result(len(self.bodies))
+        return done
 
 
 def client(rng: Random, path: Path) -> ScriptedClient:

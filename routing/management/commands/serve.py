@@ -25,6 +25,7 @@ from routing import wiring
 from routing.core.errors import Unavailable
 from routing.core.rights import Actor
 from routing.management import base
+from routing.management.connection import Http
 
 BACKLOG = 2048
 
@@ -153,6 +154,7 @@ def _migrate() -> None:
 def _config() -> uvicorn.Config:
     return uvicorn.Config(
         "hybridops.asgi:application",
+        http=Http,
         backlog=BACKLOG,
         lifespan="on",
         log_config=None,

@@ -15,7 +15,7 @@ from routing.changes import preview
 from routing.compliance.gate import Policy
 from routing.core import replay
 from routing.core.decision import PathFacts, State, Versions
-from routing.core.flags import FlagName
+from routing.core.flags import NOBODY, FlagName
 from routing.core.matrix import DEFAULT
 from routing.core.replay import Proposal
 from routing.core.values import Failure, Health, Operation, Path
@@ -77,7 +77,7 @@ def situation() -> State:
     kept = snapshot.current()
     return State(
         matrix=DEFAULT,
-        flags=kept.evaluate(STG, ""),
+        flags=kept.evaluate(STG, NOBODY),
         paths=dict.fromkeys(Path, PathFacts(health=Health.HEALTHY)),
         versions=Versions(flags=kept.environments[STG].version),
     )

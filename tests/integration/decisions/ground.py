@@ -13,6 +13,7 @@ import pytest
 from django.db import DatabaseError
 
 from routing.core import chain
+from routing.decisions import shipper
 from routing.decisions.models import Decision
 from routing.decisions.segment import Segment
 from routing.decisions.shipper import Shipper
@@ -88,10 +89,10 @@ class Away:
 
     def __init__(self, patch: pytest.MonkeyPatch, *, at: int) -> None:
         self.left = at
-        self._real = Decision.objects.bulk_create
-        patch.setattr(Decision.objects, "bulk_create", self)
+        self._real = shipper.insert
+        patch.setattr(shipper, "insert", self)
 
-    def __call__(self, rows: Sequence[Decision]) -> Any:
+    def __call__(self, rows: Sequence[tuple[Any, ...]]) -> Any:
         self.left -= 1
         if self.left == 0:
             raise DatabaseError("away")
@@ -103,10 +104,10 @@ class Gone:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.back = False
-        self._real = Decision.objects.bulk_create
-        patch.setattr(Decision.objects, "bulk_create", self)
+        self._real = shipper.insert
+        patch.setattr(shipper, "insert", self)
 
-    def __call__(self, rows: Sequence[Decision]) -> Any:
+    def __call__(self, rows: Sequence[tuple[Any, ...]]) -> Any:
         if not self.back:
             raise DatabaseError("away")
         return self._real(rows)

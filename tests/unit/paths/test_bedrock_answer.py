@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
@@ -50,9 +50,9 @@ def test_a_count_that_measures_nothing_is_no_usage(count: object) -> None:
 
 
 async def heard(*events: Event, then: PathError | None = None) -> list[str | Answer]:
-    async def saying() -> AsyncGenerator[Event]:
+    async def saying() -> AsyncGenerator[Sequence[Event]]:
         for event in events:
-            yield event
+            yield (event,)
         if then is not None:
             raise then
 

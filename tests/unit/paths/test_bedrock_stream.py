@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -105,3 +107,19 @@ def test_an_event_that_says_nothing_to_us_is_not_read(name: str) -> None:
     [frame] = Frames().feed(eventstream.frame({":event-type": name}, {"deep": "x"}))
     said: Any = bedrock_stream.event(frame)
     assert said is None or said == (name, {})
+
+
+@given(
+    st.binary(max_size=40)
+    | st.text(max_size=20).map(lambda text: json.dumps({"text": text}).encode())
+    | st.sampled_from(("utf-8-sig", "utf-16", "utf-32")).map('{"a": "\\u00e9"} '.encode)
+    | st.sampled_from((b'{"a":1} x', b' {"a":1}', b'{"a":1}\n', b'"\xed\xa0\x80"', b"[" * 5000))
+)
+def test_a_payload_is_what_pythons_own_reader_makes_of_it(payload: bytes) -> None:
+    def by(read: Callable[[bytes], Any]) -> Any:
+        try:
+            return json.dumps(read(payload))
+        except (ValueError, RecursionError) as error:
+            return isinstance(error, RecursionError)
+
+    assert by(bedrock_stream.read_json) == by(json.loads)
