@@ -21,6 +21,14 @@ class SignIn(forms.Form):
     next = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
+class NewPassword(forms.Form):
+    """The present password, and the new one twice."""
+
+    old = forms.CharField(max_length=256, strip=False)
+    new = forms.CharField(max_length=256, strip=False)
+    again = forms.CharField(max_length=256, strip=False)
+
+
 ENDS = (
     ("", "it stays until somebody changes it"),
     ("15", "15 min"),
@@ -122,6 +130,7 @@ class ReviewFlag(forms.Form):
 
     to = forms.ChoiceField(choices=[("on", "on"), ("off", "off")])
     cause = forms.ChoiceField(required=False, choices=CAUSES)
+    replaces = forms.IntegerField(required=False, min_value=1, max_value=BIGGEST)
 
 
 FORCED_STATES = (("open", "open: no call goes through"), ("closed", "closed: every call does"))

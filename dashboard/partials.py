@@ -118,7 +118,7 @@ PARTIALS: Mapping[str, Partial] = {
     "open_items": Partial(
         template="dashboard/_open_items.html",
         facts=lambda look: {"open_items": told.open_items(look), "environment": look.environment},
-        hears=_IN_FORCE | {"standing", "processes", "cost", "schedule", "glass"},
+        hears=_IN_FORCE | {"approvals", "standing", "processes", "cost", "schedule", "glass"},
     ),
     "cost_board": Partial(
         template="dashboard/_cost_board.html",

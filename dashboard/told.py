@@ -10,6 +10,7 @@ from dashboard.cards import breakers, lanes, overview, plans
 from dashboard.look import Look, Reader
 from routing import wiring
 from routing.access import queries as access
+from routing.approvals import queries as approvals
 from routing.audit.queries import EntryRow
 from routing.core.circuit import CircuitSettings
 from routing.core.errors import NotFound
@@ -241,6 +242,7 @@ def open_items(look: Look) -> tuple[cards.OpenItem, ...]:
         drifted=place in look.grid.drifted and place is not EnvironmentName.DEVELOPMENT,
     )
     found = (*cards.budget_items(look.budgets, look.policy.currency, place), *found)
+    found = (*cards.proposal_items(approvals.waiting(place, now=look.now), place), *found)
     found = (*cards.standing_items(place, wiring.standing(), look.now), *found)
     found = (
         *plans.plan_items(

@@ -9,6 +9,8 @@ from django.urls import URLPattern, path, register_converter
 from dashboard import consumers
 from dashboard.views import (
     actions,
+    approval_policy,
+    approvals,
     breakers,
     cost,
     deployments,
@@ -22,7 +24,9 @@ from dashboard.views import (
     routes,
     schedule,
     sets,
+    settings,
     support,
+    tokens,
 )
 from routing.core.flags import FlagName
 from routing.core.values import EnvironmentName, Path
@@ -86,6 +90,7 @@ urlpatterns: list[URLPattern] = [
     path("favicon.ico", pages.favicon, name="favicon"),
     path("sign-in/", actions.sign_in, name="sign-in"),
     path("sign-out/", actions.sign_out, name="sign-out"),
+    path("password/", actions.password, name="password"),
     path("e/<environment:environment>/", overview.page, name="overview"),
     path("e/<environment:environment>/flags/", pages.flags, name="flags"),
     path("e/<environment:environment>/flags/<flag:name>/set/", actions.set_flag, name="flag-set"),
@@ -175,9 +180,64 @@ urlpatterns: list[URLPattern] = [
         operations.detail,
         name="operation",
     ),
+    path("e/<environment:environment>/approvals/", approvals.page, name="approvals"),
+    path(
+        "e/<environment:environment>/approvals/propose/",
+        approvals.propose,
+        name="approval-propose",
+    ),
+    path("e/<environment:environment>/approvals/<int:number>/", approvals.detail, name="approval"),
+    *(
+        path(
+            f"e/<environment:environment>/approvals/<int:number>/{verb}/",
+            view,
+            name=f"approval-{verb}",
+        )
+        for verb, view in (
+            ("approve", approvals.approve),
+            ("reject", approvals.reject),
+            ("withdraw", approvals.withdraw),
+            ("apply", approvals.apply),
+        )
+    ),
     path("e/<environment:environment>/audit/", pages.audit, name="audit"),
     path("e/<environment:environment>/audit/<int:seq>/", pages.audit_entry, name="audit-entry"),
     path("e/<environment:environment>/audit/verify/", actions.verify_audit, name="audit-verify"),
+    path("e/<environment:environment>/settings/", settings.people, name="settings"),
+    path("e/<environment:environment>/settings/create/", settings.create, name="person-create"),
+    path("e/<environment:environment>/settings/admit/", settings.admit, name="person-admit"),
+    path("e/<environment:environment>/settings/<int:user_id>/", settings.person, name="person"),
+    *(
+        path(
+            f"e/<environment:environment>/settings/<int:user_id>/{verb}/",
+            view,
+            name=f"person-{verb}",
+        )
+        for verb, view in (
+            ("grant", settings.grant),
+            ("revoke", settings.revoke),
+            ("reset", settings.reset),
+            ("close", settings.close),
+            ("reopen", settings.reopen),
+        )
+    ),
+    path("e/<environment:environment>/settings/tokens/", tokens.page, name="settings-tokens"),
+    path("e/<environment:environment>/settings/tokens/issue/", tokens.issue, name="token-issue"),
+    path(
+        "e/<environment:environment>/settings/tokens/<slug:token_id>/revoke/",
+        tokens.revoke,
+        name="token-revoke",
+    ),
+    path(
+        "e/<environment:environment>/settings/approval/",
+        approval_policy.page,
+        name="settings-approval",
+    ),
+    path(
+        "e/<environment:environment>/settings/approval/set/",
+        approval_policy.put,
+        name="approval-policy",
+    ),
     path("e/<environment:environment>/support/", support.page, name="support"),
     path(
         "e/<environment:environment>/support/activate/", support.activate, name="support-activate"

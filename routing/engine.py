@@ -21,7 +21,7 @@ from routing.breakers.board import Board, Key
 from routing.budgeting import Budgets
 from routing.cache.shared import Shared
 from routing.cache.store import ResponseCache
-from routing.changes import due
+from routing.changes import due, proposal_ends
 from routing.changes.tool_watch import ToolWatch
 from routing.compliance import policy
 from routing.compliance import queries as policies
@@ -267,6 +267,7 @@ class Engine:
     def _book(self) -> None:
         signin.flush_failures(now=self.clock())
         ledger.flush_denials(now=self.clock())
+        proposal_ends.sweep(self.clock())
         support.reconcile(self.clock())  # no commit tells that the end of a session has come
 
     def _keep_time(self) -> None:

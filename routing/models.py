@@ -1,6 +1,7 @@
 """Index of all tables; each is owned and written by its own package alone."""
 
 from routing.access.models import RoleGrant, SignInDelay, Token, TokenSet, User
+from routing.approvals.models import ApprovalPolicy, Proposal
 from routing.audit.models import DenialCount, Entry, Stream
 from routing.breakers.models import BreakerMove, SharedBreaker
 from routing.compliance.models import CompliancePolicy
@@ -23,6 +24,7 @@ from routing.schedule.models import PlannedChange
 from routing.support.models import AuditRun, Finding, SupportSession
 
 __all__ = [
+    "ApprovalPolicy",
     "AuditRun",
     "BreakerMove",
     "BrokenGlass",
@@ -51,6 +53,7 @@ __all__ = [
     "PathHealth",
     "PlannedChange",
     "Process",
+    "Proposal",
     "Release",
     "RoleGrant",
     "Sample",

@@ -14,6 +14,7 @@ from django.db import connection
 from routing import conf, loops, stream
 from routing.access import people, tokens
 from routing.access.tokens import TokenFacts
+from routing.approvals import queries as approvals
 from routing.audit import guards
 from routing.cache.shared import Shared
 from routing.changes import first_run as ground
@@ -85,6 +86,7 @@ def start_checks() -> None:
 
 
 def _check_guards() -> None:
+    vocabulary.check(tables=approvals.stored())
     missing = guards.missing(connection)
     if missing:
         raise Broken(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboard.cards.alarms import Alarms, alarms, standing_items
+from dashboard.cards.approvals import proposal_items
 from dashboard.cards.audit import DEEDS, AuditLine, audit_line, pretty
 from dashboard.cards.backlog import decision_items
 from dashboard.cards.breakers import BreakerBoard, breaker_board
@@ -87,6 +88,7 @@ __all__ = [
     "open_items",
     "pretty",
     "propagation",
+    "proposal_items",
     "request_table",
     "review",
     "rollback_run",

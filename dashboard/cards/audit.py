@@ -20,6 +20,10 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     Action.SIGNOUT: ("signed out", "tried to sign out"),
     Action.PAGE_OPEN: ("opened the page", "tried to open the page"),
     Action.USER_CREATE: ("made the account", "tried to make the account"),
+    Action.USER_RESET: ("reset the password of", "tried to reset the password of"),
+    Action.USER_CLOSE: ("closed the account", "tried to close the account"),
+    Action.USER_REOPEN: ("reopened the account", "tried to reopen the account"),
+    Action.PASSWORD_CHANGE: ("chose another password", "tried to choose another password"),
     Action.ROLE_GRANT: ("granted a role to", "tried to grant a role to"),
     Action.ROLE_REVOKE: ("took the role from", "tried to take the role from"),
     Action.TOKEN_ISSUE: ("issued the token", "tried to issue the token"),
@@ -31,6 +35,16 @@ DEEDS: Mapping[str, tuple[str, str]] = {
     ),
     Action.FLAG_CREATE: ("laid the flags of", "tried to lay the flags of"),
     Action.FLAG_CHANGE: ("changed", "tried to change"),
+    Action.PROPOSAL_MAKE: ("made the proposal", "tried to propose"),
+    Action.PROPOSAL_APPROVE: ("approved the proposal", "tried to approve the proposal"),
+    Action.PROPOSAL_REJECT: ("rejected the proposal", "tried to reject the proposal"),
+    Action.PROPOSAL_WITHDRAW: ("withdrew the proposal", "tried to withdraw the proposal"),
+    Action.PROPOSAL_APPLY: ("applied the proposal", "tried to apply the proposal"),
+    Action.PROPOSAL_END: ("ended the proposal", "tried to end the proposal"),
+    Action.APPROVAL_POLICY: (
+        "changed what needs approval in",
+        "tried to change what needs approval in",
+    ),
     Action.KILL_SEEN: (
         "obeys the kill file of",
         "obeys, not understanding it, the kill file of",
@@ -99,7 +113,13 @@ DEEDS: Mapping[str, tuple[str, str]] = {
 _STEPS = frozenset({Action.DEPLOYMENT_STEP, Action.ROLLBACK_STEP})
 # These say all by themselves; the object would only repeat the actor.
 _NO_OBJECT = frozenset(
-    {Action.SIGNIN, Action.SIGNOUT, Action.STREAM_OPEN, Action.DENIALS_SUPPRESSED}
+    {
+        Action.SIGNIN,
+        Action.SIGNOUT,
+        Action.STREAM_OPEN,
+        Action.DENIALS_SUPPRESSED,
+        Action.PASSWORD_CHANGE,
+    }
 )
 
 
@@ -164,6 +184,40 @@ def _step(row: EntryRow, did: str) -> str:
 def _refusal(row: EntryRow) -> str:
     told = row.facts.get("message") if isinstance(row.facts, Mapping) else None
     return str(told) if told and row.outcome == Outcome.REFUSED else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """The proposal that a change stood on and both persons; or `bypassed`, what did not wait."""
+
+    number: int
+    digest: str
+    proposed_by: str
+    approved_by: str
+    bypassed: str
+
+
+def agreement(row: EntryRow, names: Mapping[str, str]) -> Agreement | None:
+    """Return who agreed to a change, None where nobody had to."""
+    said = row.facts.get("approval") if isinstance(row.facts, Mapping) else None
+    if not isinstance(said, Mapping):
+        return None
+    proposer, approver = str(said.get("proposed_by", "")), str(said.get("approved_by", ""))
+    return Agreement(
+        number=int(str(said.get("proposal", 0))),
+        digest=str(said.get("digest", "")),
+        proposed_by=names.get(proposer, proposer),
+        approved_by=names.get(approver, approver),
+        bypassed=str(said.get("bypassed", "")).replace("_", "-"),
+    )
+
+
+def agreed_by(row: EntryRow) -> tuple[str, ...]:
+    """Return what is booked for the persons behind a change, to be named."""
+    said = row.facts.get("approval") if isinstance(row.facts, Mapping) else None
+    if not isinstance(said, Mapping):
+        return ()
+    return tuple(str(said.get(name, "")) for name in ("proposed_by", "approved_by"))
 
 
 def pretty(value: Any) -> str:

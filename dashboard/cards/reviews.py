@@ -27,6 +27,7 @@ class Asked:
     needs_confirm: bool
     needs_end: bool
     ends: tuple[tuple[str, str], ...]
+    needs_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,7 @@ def asked(
     foreseen: Sequence[str] = (),
     refused: str = "",
     ends: Sequence[tuple[str, str]] = (),
+    needs_approval: bool = False,
 ) -> Asked:
     """Word what a change asks for, of the `ends` offered those that will do; without a judgement
     there is nothing to do.
@@ -86,6 +88,7 @@ def asked(
             for minutes, words in ends
             if not needs_end or (minutes and int(minutes) <= most)
         ),
+        needs_approval=needs_approval,
     )
 
 

@@ -79,13 +79,40 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+def password(request: HttpRequest) -> HttpResponse:
+    """Choose one's own password; while it is a one-time one, nothing else opens."""
+    try:
+        by = signin.actor(request, now=wiring.now(), renewing=True)
+    except NotSignedIn:
+        return gate.to_sign_in(request)
+    told: dict[str, Any] = {"actor": by, "status": 200}
+    if request.method == "POST":
+        form = forms.NewPassword(request.POST)
+        try:
+            if not form.is_valid():
+                raise Invalid("Enter the present password, and the new one twice.")
+            said = form.cleaned_data
+            if said["new"] != said["again"]:
+                raise Invalid("The two new passwords differ. Nothing was changed.")
+            signin.renew_password(request, old=said["old"], new=said["new"], now=wiring.now())
+        except Invalid as error:
+            told |= {"problem": error.message, "status": error.status}
+        else:
+            messages.success(request, "Your password is changed.", extra_tags="done")
+            return redirect("home")
+    response = render(request, "dashboard/password.html", told, status=told["status"])
+    patch_vary_headers(response, ["Cookie", "HX-Request"])
+    return response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
 @gate.page("flags")
 def set_flag(request: HttpRequest, visit: Visit, name: FlagName) -> HttpResponse:
     """Show what a change would do, by GET; make it, by POST."""
     if request.method != "POST":
         asked = clean(forms.ReviewFlag(request.GET))
         shown = levers.review(visit, name, asked)
-        return levers.review_page(request, visit, shown)
+        return levers.review_page(request, visit, shown, replaces=asked["replaces"])
     said = clean(forms.SetFlag(request.POST))
     wish = SetFlag(flag=name, on=said["to"] == "on", base_version=said["base_version"])
     try:

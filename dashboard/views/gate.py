@@ -18,8 +18,9 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from routing import patience, wiring
 from routing.access import signin
+from routing.approvals import queries as approvals
 from routing.core import rights
-from routing.core.errors import NotFound, NotSignedIn, Refused
+from routing.core.errors import MustChange, NotFound, NotSignedIn, Refused
 from routing.core.rights import Actor, Right
 from routing.core.values import EnvironmentName, Role
 from routing.glass import queries as glass
@@ -44,19 +45,25 @@ PAGES = (
     Page(name="Cost", route="cost", key="c", right=Right.READ),
     Page(name="Deployments", route="deployments", key="d", right=Right.READ),
     Page(name="Rollback", route="rollback", key="b", right=Right.READ),
+    Page(name="Approvals", route="approvals", key="p", right=Right.READ),
     Page(name="Audit", route="audit", key="a", right=Right.AUDIT_READ),
     Page(name="Support", route="support", key="s", right=Right.READ),
+    Page(name="Settings", route="settings", key="t", right=Right.SETTINGS),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One signed-in person at one page of one environment."""
+    """One signed-in person at one page of one environment.
+
+    `waiting` counts the proposals that wait for a second person there.
+    """
 
     actor: Actor
     environment: EnvironmentName
     section: str
     now: datetime
+    waiting: int = 0
     glass: GlassRow | None = None  # the break-glass that holds here, for the banner
 
     @property
@@ -123,6 +130,8 @@ def _enter(
     now = wiring.now()
     try:
         actor = signin.actor(request, now=now)
+    except MustChange:
+        return HttpResponseRedirect(reverse("password"))
     except NotSignedIn as error:
         if error.message == signin.ENDED:
             messages.info(request, error.message)
@@ -134,6 +143,7 @@ def _enter(
         environment=environment,
         section=section,
         now=now,
+        waiting=approvals.waiting(environment, now=now),
         glass=glass.active(environment, now),
     )
     try:

@@ -94,10 +94,15 @@ def review_page(
     *,
     said: Mapping[str, Any] | None = None,
     notices: Sequence[Notice] = (),
+    replaces: int | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """Return the review as a page of its own; `said` is what was already typed."""
+    """Return the review as a page of its own; `said` is what was already typed.
+
+    `replaces` is the proposal that the one made here is an edit of.
+    """
     told = {"visit": visit, "review": shown, "said": said or {}, "notices": notices, **HOW}
+    told |= {"replaces": replaces}
     return render(request, "dashboard/review.html", told, status=status)
 
 
@@ -109,7 +114,7 @@ def refusal(
     notices = [_notice(visit, shown, error)]
     if not gate.is_htmx(request):
         return review_page(request, visit, shown, said=said, notices=notices, status=error.status)
-    asks = shown if isinstance(error, NeedsConfirm) else None
+    asks = shown if isinstance(error, NeedsConfirm) or shown.asked.needs_approval else None
     told = context(visit, review=asks, notices=notices) | {"said": said}
     return render(request, "dashboard/bits/flags_answer.html", told, status=error.status)
 

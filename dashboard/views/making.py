@@ -12,7 +12,7 @@ from routing import wiring
 from routing.changes import change, consent, preview, schedule, wall
 from routing.changes.change import SetFlag
 from routing.core.errors import Refused
-from routing.core.guards import Cause
+from routing.core.guards import Answer, Cause, Judgement
 
 
 def make(visit: Visit, sets: Sequence[SetFlag], said: Mapping[str, Any]) -> str:
@@ -85,12 +85,23 @@ def ask(
         ends_at=visit.now + timedelta(minutes=int(ends_after)) if ends_after else None,
     )
     foreseen = preview.told(preview.of_flags(visit.environment, sets))
+    waits = bool(change.needing(visit.environment, sets, Cause(cause) if cause else None))
+    return cards.asked(
+        visit.environment,
+        judgement,
+        foreseen=foreseen,
+        refused=_obstacle(visit, judgement, waits=waits),
+        ends=forms.ENDS,
+        needs_approval=waits,
+    )
+
+
+def _obstacle(visit: Visit, judgement: Judgement, *, waits: bool) -> str:
+    """Return what keeps the person from it; whoever only proposes confirms nothing yet."""
+    if waits and judgement.answer is not Answer.REFUSE:
+        return ""
     try:
         consent.check(judgement, by=visit.actor, environment=visit.environment, confirmed=True)
     except Refused as error:
-        refused = error.message
-    else:
-        refused = ""
-    return cards.asked(
-        visit.environment, judgement, foreseen=foreseen, refused=refused, ends=forms.ENDS
-    )
+        return error.message
+    return ""

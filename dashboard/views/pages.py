@@ -11,13 +11,14 @@ from django.templatetags.static import static
 from django.views.decorators.http import require_safe
 
 from dashboard import cards, forms, partials
+from dashboard.cards import audit as words
 from dashboard.views import gate, levers, overview
 from dashboard.views.gate import Visit
 from routing import wiring
 from routing.access import queries as access
 from routing.access import signin
 from routing.audit import queries as audit_queries
-from routing.core.errors import Forbidden, Invalid, NotSignedIn
+from routing.core.errors import Forbidden, Invalid, MustChange, NotSignedIn
 from routing.core.rights import Right
 from routing.core.values import Action, Outcome
 
@@ -27,6 +28,8 @@ def home(request: HttpRequest) -> HttpResponse:
     """Lead to the first environment where the person has a role."""
     try:
         actor = signin.actor(request, now=wiring.now())
+    except MustChange:
+        return redirect("password")
     except NotSignedIn:
         return gate.to_sign_in(request)
     for environment in gate.environments_of(actor):
@@ -104,12 +107,13 @@ def audit_entry(request: HttpRequest, visit: Visit, seq: int) -> HttpResponse:
     row = audit_queries.entry(stream="control", seq=seq)
     if row.environment not in ("", visit.environment):
         raise Http404
-    names = access.names({row.actor, row.object_id})
+    names = access.names({row.actor, row.object_id, *words.agreed_by(row)})
     values = (("before", row.before), ("after", row.after), ("facts", row.facts))
     context = {
         "visit": visit,
         "row": row,
         "line": cards.audit_line(row, names),
+        "agreement": words.agreement(row, names),
         "before": row.seq - 1,
         "values": [(name, cards.pretty(value)) for name, value in values if value is not None],
     }

@@ -45,6 +45,8 @@ class User(AbstractBaseUser):
     username = models.CharField(max_length=64, unique=True, validators=[USERNAME])
     pseudonym = models.CharField(max_length=32, unique=True, default=new_pseudonym, editable=False)
     is_active = models.BooleanField(default=True)
+    # Somebody else knows the password: it opens one page, on which it is replaced.
+    one_time_password = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=300)
 

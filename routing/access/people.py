@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.views.decorators.debug import sensitive_variables
 
 from routing import stream
-from routing.access import authority, tokens
+from routing.access import authority, booking, tokens
 from routing.access.models import USERNAME, RoleGrant, User
-from routing.audit import ledger
-from routing.core.errors import Invalid, NotFound
+from routing.core.errors import Invalid
 from routing.core.rights import Actor
 from routing.core.values import Action, EnvironmentName, Role
 
-LONGEST_PASSWORD = 128
 # Without what is misread on paper or over the phone: 0 o, 1 i l.
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -58,22 +54,25 @@ def create_user(
     username: str,
     grants: Mapping[EnvironmentName, Role],
     password: str | None = None,
+    one_time: bool = False,
     reason: str = "",
 ) -> Created:
     """Make an account with at least one role; without `password` a strong one is generated.
 
+    A `one_time` password is replaced by its owner before anything else opens.
     Raises Forbidden unless `by` holds the right Settings in every environment of `grants`,
     Invalid for a name or password that will not do, NotFound for an unknown environment.
     """
     where = next(iter(grants)) if len(grants) == 1 else None
-    with _denied(by, now, Action.USER_CREATE, where, "new"):
+    with booking.denied(by, now, Action.USER_CREATE, where, "new"):
         if not grants:
             raise Invalid("An account needs a role in at least one environment; name one.")
         authority.check(by, grants)
         secret = generate_password() if password is None else password
         user = User(username=username, created_at=now, created_by=by.id)
+        user.one_time_password = one_time
         _check_name(username)
-        _check_password(secret, user)
+        booking.check_password(secret, user)
         user.set_password(secret)  # slow on purpose, so before the transaction
         with transaction.atomic():
             _insert(user)
@@ -99,10 +98,10 @@ def grant(
     the new role are revoked with it. The same role again changes and books nothing.
     Raises Forbidden, NotFound.
     """
-    with _denied(by, now, Action.ROLE_GRANT, environment, _pseudonym(user_id)):
+    with booking.denied(by, now, Action.ROLE_GRANT, environment, booking.pseudonym(user_id)):
         authority.check(by, [environment])
         with transaction.atomic():
-            user = _locked(user_id)
+            user = booking.locked(user_id)
             held = RoleGrant.objects.filter(user=user, environment=str(environment)).first()
             if held and held.role == role:
                 return
@@ -110,7 +109,7 @@ def grant(
             revoked = tokens.withdraw(
                 creator=user.pseudonym, environment=environment, role=role, now=now
             )
-            _book(
+            booking.book(
                 by=by,
                 now=now,
                 action=Action.ROLE_GRANT,
@@ -132,10 +131,10 @@ def revoke(
     It holds from the next request on; a person without any role is signed out then. Without a
     role nothing changes and nothing is booked. Raises Forbidden, NotFound.
     """
-    with _denied(by, now, Action.ROLE_REVOKE, environment, _pseudonym(user_id)):
+    with booking.denied(by, now, Action.ROLE_REVOKE, environment, booking.pseudonym(user_id)):
         authority.check(by, [environment])
         with transaction.atomic():
-            user = _locked(user_id)
+            user = booking.locked(user_id)
             held = RoleGrant.objects.filter(user=user, environment=str(environment)).first()
             if held is None:
                 return
@@ -143,7 +142,7 @@ def revoke(
             revoked = tokens.withdraw(
                 creator=user.pseudonym, environment=environment, role=None, now=now
             )
-            _book(
+            booking.book(
                 by=by,
                 now=now,
                 action=Action.ROLE_REVOKE,
@@ -156,27 +155,9 @@ def revoke(
             stream.announce("people", environment)  # open sockets check their person again
 
 
-def _denied(
-    by: Actor, now: datetime, action: Action, where: EnvironmentName | None, object_id: str
-) -> AbstractContextManager[None]:
-    return ledger.denied(
-        by=by, now=now, action=action, environment=where, object_type="user", object_id=object_id
-    )
-
-
 def _check_name(username: str) -> None:
     try:
         USERNAME(username)
-    except ValidationError as error:
-        raise Invalid(" ".join(error.messages)) from error
-
-
-@sensitive_variables("password")
-def _check_password(password: str, user: User) -> None:
-    if len(password) > LONGEST_PASSWORD or not password.isprintable():
-        raise Invalid(f"Use a password of at most {LONGEST_PASSWORD} printable characters.")
-    try:
-        password_validation.validate_password(password, user)
     except ValidationError as error:
         raise Invalid(" ".join(error.messages)) from error
 
@@ -188,18 +169,6 @@ def _insert(user: User) -> None:
     except IntegrityError as error:
         # Without the name: refusals are booked, and the trail holds no names of people.
         raise Invalid("There is already an account of that name; choose another.") from error
-
-
-def _pseudonym(user_id: int) -> str:
-    found = User.objects.filter(pk=user_id).values_list("pseudonym", flat=True).first()
-    return found or "unknown"
-
-
-def _locked(user_id: int) -> User:
-    user = User.objects.select_for_update().filter(pk=user_id).first()
-    if user is None:
-        raise NotFound("There is no such account; reload the list of people.")
-    return user
 
 
 def _grant(user: User, environment: EnvironmentName, role: Role, by: Actor, now: datetime) -> None:
@@ -218,7 +187,7 @@ def _book_created(
     now: datetime,
     reason: str,
 ) -> None:
-    _book(
+    booking.book(
         by=by,
         now=now,
         action=Action.USER_CREATE,
@@ -228,7 +197,7 @@ def _book_created(
         after={"active": True},
     )
     for environment, role in grants.items():
-        _book(
+        booking.book(
             by=by,
             now=now,
             action=Action.ROLE_GRANT,
@@ -237,27 +206,3 @@ def _book_created(
             reason=reason,
             after={"role": str(role)},
         )
-
-
-def _book(
-    *,
-    by: Actor,
-    now: datetime,
-    action: Action,
-    environment: EnvironmentName | None,
-    user: User,
-    reason: str,
-    before: Mapping[str, str] | None = None,
-    after: Mapping[str, str | bool] | None = None,
-) -> None:
-    ledger.record(
-        by=by,
-        now=now,
-        action=action,
-        environment=environment,
-        object_type="user",
-        object_id=user.pseudonym,
-        reason=reason,
-        before=before,
-        after=after,
-    )

@@ -8,6 +8,8 @@ from datetime import datetime
 
 from routing.access.models import RoleGrant, Token, User
 from routing.access.scope import TokenKind
+from routing.core.allowance import Limits
+from routing.core.errors import NotFound
 from routing.core.values import EnvironmentName, Operation, Role
 
 
@@ -26,8 +28,23 @@ class PersonRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRow:
+    """One account with its roles everywhere."""
+
+    user_id: int
+    username: str
+    pseudonym: str
+    is_active: bool
+    one_time_password: bool
+    created_at: datetime
+    created_by: str
+    last_signed_in_at: datetime | None
+    roles: Mapping[EnvironmentName, Role]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRow:
-    """One token of one environment, in force or not."""
+    """One token of one environment, in force or not; `signs` with an access key beside it."""
 
     id: str
     name: str
@@ -40,6 +57,8 @@ class TokenRow:
     created_by: str
     expires_at: datetime
     revoked_at: datetime | None
+    limits: Limits
+    signs: bool
 
     def is_in_force(self, now: datetime) -> bool:
         """Tell whether a request with this token is let in."""
@@ -64,6 +83,34 @@ def people(environment: EnvironmentName) -> tuple[PersonRow, ...]:
     )
 
 
+def account(user_id: int) -> AccountRow:
+    """Return one account; raises NotFound."""
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        raise NotFound("There is no such account; reload the list of people.")
+    grants = RoleGrant.objects.filter(user=user).values_list("environment_id", "role")
+    held = {EnvironmentName(environment): Role(role) for environment, role in grants}
+    return AccountRow(
+        user_id=user.pk,
+        username=user.username,
+        pseudonym=user.pseudonym,
+        is_active=user.is_active,
+        one_time_password=user.one_time_password,
+        created_at=user.created_at,
+        created_by=user.created_by,
+        last_signed_in_at=user.last_login,
+        roles={name: held[name] for name in EnvironmentName if name in held},
+    )
+
+
+def user_id(username: str) -> int:
+    """Return the number of the account of that name; raises NotFound."""
+    found = User.objects.filter(username=username.strip().lower()).values_list("pk", flat=True)
+    for number in found:
+        return int(number)
+    raise NotFound("There is no account of that name. Make one, or check the spelling.")
+
+
 def tokens(environment: EnvironmentName) -> tuple[TokenRow, ...]:
     """Return every token of `environment`, the newest first."""
     rows = Token.objects.filter(environment_id=str(environment)).order_by("-created_at", "id")
@@ -80,6 +127,12 @@ def tokens(environment: EnvironmentName) -> tuple[TokenRow, ...]:
             created_by=row.created_by,
             expires_at=row.expires_at,
             revoked_at=row.revoked_at,
+            limits=Limits(
+                at_once=row.at_once,
+                per_second=row.per_second,
+                tokens_per_minute=row.tokens_per_minute,
+            ),
+            signs=row.access_key_id is not None,
         )
         for row in rows
     )

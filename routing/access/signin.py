@@ -18,12 +18,12 @@ from django.utils.crypto import salted_hmac
 from django.views.decorators.debug import sensitive_variables
 
 from routing import stream
-from routing.access import delays, failures, network
+from routing.access import accounts, delays, failures, network
 from routing.access.failures import Key, Kind
 from routing.access.models import RoleGrant, User, is_username
 from routing.audit import ledger
 from routing.core import rights
-from routing.core.errors import NotSignedIn, TooMany
+from routing.core.errors import MustChange, NotSignedIn, TooMany
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, ActorKind, EnvironmentName, Role
 
@@ -38,6 +38,7 @@ WRONG = (
     "of them, ask an admin for a role."
 )
 SIGN_IN = "You are not signed in. Sign in to go on."
+ONE_TIME = "Your password was given to you for one time. Choose your own to go on."
 ENDED = (
     "Your session has ended: it lasts 12 hours, or 30 minutes without use, and as long as you "
     "have a role. Sign in again."
@@ -104,7 +105,7 @@ def _open(request: HttpRequest, user: User, account: str, now: datetime) -> Acto
 def sign_out(request: HttpRequest, *, now: datetime) -> None:
     """End the session and book it; without one, do nothing."""
     try:
-        by = actor(request, now=now, active=False)
+        by = actor(request, now=now, active=False, renewing=True)
     except NotSignedIn:
         return
     with transaction.atomic():
@@ -118,6 +119,19 @@ def sign_out(request: HttpRequest, *, now: datetime) -> None:
             object_id=by.id,
         )
         stream.announce("sessions", None)
+
+
+@sensitive_variables("old", "new")
+def renew_password(request: HttpRequest, *, old: str, new: str, now: datetime) -> None:
+    """Give the person of this session a password of their own; it stays, all others end.
+
+    Raises NotSignedIn, and Invalid for a wrong old password or a new one that will not do.
+    """
+    by = actor(request, now=now, renewing=True)
+    accounts.change_password(by=by, now=now, old=old, new=new)
+    user = User.objects.get(pseudonym=by.id)
+    request.session.cycle_key()
+    request.session[auth.HASH_SESSION_KEY] = user.get_session_auth_hash()
 
 
 def check(
@@ -135,16 +149,21 @@ def check(
         rights.check(by, right, environment)
 
 
-def actor(request: HttpRequest, *, now: datetime, active: bool = True) -> Actor:
+def actor(
+    request: HttpRequest, *, now: datetime, active: bool = True, renewing: bool = False
+) -> Actor:
     """Return who is asking, with roles read afresh; raises NotSignedIn.
 
     A session that is over, or whose person is closed or without any role, is ended here.
-    `active` is False for what a page asks by itself, which must not keep a session alive.
+    `active` is False for what a page asks by itself, which must not keep a session alive. While
+    the password is a one-time one, MustChange is raised for all but the page that renews it.
     """
     user = auth.get_user(request)
     session = request.session
     grants = _grants(user) if isinstance(user, User) else {}
     if isinstance(user, User) and grants and _lasts(session, now):
+        if user.one_time_password and not renewing:
+            raise MustChange(ONE_TIME)
         if active and now.timestamp() - session[SEEN] >= TOUCH.total_seconds():
             session[SEEN] = int(now.timestamp())
         return _actor(request, user, grants)

@@ -11,9 +11,10 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.breakers import queries as breakers
-from routing.changes import around, consent, ends, reasons, standing
+from routing.changes import approval, around, consent, ends, reasons, standing
 from routing.changes.consent import Confirmed
 from routing.core import audience, guards, rights, rollout
+from routing.core.approval import Under, Wish
 from routing.core.booked import as_json
 from routing.core.chain import Json
 from routing.core.errors import Invalid, NotFound
@@ -55,6 +56,7 @@ def apply(
     typed_environment: str = "",
     ends_at: datetime | None = None,
     told: Mapping[str, Json] | None = None,
+    under: Under = None,
     first: Callable[[], None] | None = None,
     then: Callable[[Applied], None] | None = None,
 ) -> Applied:
@@ -62,7 +64,8 @@ def apply(
 
     At `ends_at` the flags go back to what they were. `told` are further facts for the entry.
     `first` and `then` are a run's: it checks its fence and keeps its result in the transaction of
-    the change. What they raise undoes it.
+    the change. What they raise undoes it. `under` is the approved proposal that the change stands
+    on, or what never waits for one.
     Flags that already are as wanted are left alone; a set in which nothing changes is Invalid.
     Raises Forbidden, Invalid, UnknownWord, NotFound (no such flags yet), Stale (with `current`),
     RuleBroken (with `rule`) and NeedsConfirm (with `effects`); each of them is booked.
@@ -92,6 +95,7 @@ def apply(
                 confirmed=confirmed,
                 ends_at=ends_at,
                 told=told,
+                under=under,
             )
             if then is not None:
                 then(applied)
@@ -110,6 +114,7 @@ def carry_out(
     confirmed: Confirmed = False,
     ends_at: datetime | None = None,
     told: Mapping[str, Json] | None = None,
+    under: Under = None,
 ) -> Applied:
     """Do what `apply` does, in the caller's transaction: it checks rights and words, and books
     a refusal.
@@ -121,7 +126,17 @@ def carry_out(
     pending = _pending(wanted, states)
     judgement = judge(environment, states, pending, health, cause, now=now, ends_at=ends_at)
     consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
-    facts = _facts(judgement, cause, confirmed) | ends.facts(ends_at) | dict(told or {})
+    agreed = approval.check(
+        by=by,
+        now=now,
+        environment=environment,
+        pending=pending,
+        states=states,
+        reason=reason,
+        cause=cause,
+        under=under,
+    )
+    facts = _facts(judgement, cause, confirmed) | ends.facts(ends_at) | dict(told or {}) | agreed
     applied = _write(
         by=by,
         now=now,
@@ -132,6 +147,7 @@ def carry_out(
         reason=reason,
         facts=facts,
     )
+    approval.seal(under, entry_seq=applied.entry_seq)
     if ends_at is not None:
         back = [
             SetFlag(
@@ -206,6 +222,20 @@ def judge_sets(
     states = store.read(environment)
     pending = _pending(wanted, states)
     return judge(environment, states, pending, health, cause, now=now, ends_at=ends_at)
+
+
+def needing(
+    environment: EnvironmentName, sets: Sequence[SetFlag], cause: Cause | None = None
+) -> tuple[FlagName, ...]:
+    """Return which flags of `sets` wait for a second person."""
+    states = store.read(environment)
+    pending = _pending(_checked(sets), states)
+    return approval.needing(environment, approval.shares(pending, states), cause)
+
+
+def wishes(environment: EnvironmentName, sets: Sequence[SetFlag]) -> tuple[Wish, ...]:
+    """Return what of `sets` is left to do, as it can be agreed to; raises as `apply` does."""
+    return approval.wishes(_pending(_checked(sets), store.read(environment)))
 
 
 def _object_type(sets: Sequence[SetFlag]) -> str:

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
-from routing.changes import around, change, consent, reasons
+from routing.changes import approval, around, change, consent, reasons
 from routing.changes.change import SetFlag
 from routing.core import rights
 from routing.core.booked import Difference
@@ -169,10 +169,13 @@ def adopt(
 
     def write(mark: Mark, why: str) -> Settled:
         found = around.look(environment)
-        judgement = change.judge(
-            environment, store.read(environment), _sets(environment, found), health, now=now
-        )
+        states, sets = store.read(environment), _sets(environment, found)
+        judgement = change.judge(environment, states, sets, health, now=now)
         consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
+        booked = {**snapshot.declared(environment).states, **states}
+        approval.check_adopted(
+            environment, {item.flag: (booked[item.flag], item.state) for item in sets}
+        )
         facts = {"rule": judgement.rule, "effects": list(judgement.effects)}
         seq, _ = around.take_in(environment, by=by, now=now, reason=why, facts=facts)
         return Settled(entry_seq=seq, differences=found)

@@ -18,6 +18,7 @@ from routing.audit import ledger
 from routing.changes import around, change, glass
 from routing.changes.schedule import OBJECT, as_json
 from routing.core import plans, rights
+from routing.core.approval import Bypass
 from routing.core.chain import Json
 from routing.core.errors import Refused, Stale, Unavailable
 from routing.core.flags import SetFlag
@@ -146,6 +147,7 @@ def _make(
         confirmed=agreed,
         ends_at=None if row.lasts is None else now + row.lasts,
         told=told,
+        under=Bypass.END if row.kind is PlanKind.END else None,
     )
 
 

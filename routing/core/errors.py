@@ -5,6 +5,7 @@ HybridOpsError
 │   ├── UnknownWord         a word outside the vocabulary                              400
 │   ├── Invalid             input of the wrong shape                                   400
 │   ├── NotSignedIn         no or wrong credentials                                    401
+│   │   └── MustChange      signed in by a one-time password, which comes to be replaced 401
 │   ├── Forbidden           the actor lacks the right in this environment              403
 │   ├── NotFound            no such thing, or none that the actor may see              404
 │   ├── Stale               somebody was faster; carries the fresh state               409
@@ -61,6 +62,10 @@ class UnknownWord(Refused):
 class NotSignedIn(Refused):
     code = "not_signed_in"
     status = 401
+
+
+class MustChange(NotSignedIn):
+    code = "must_change_password"
 
 
 class Forbidden(Refused):

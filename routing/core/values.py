@@ -194,6 +194,18 @@ class Breaker(StrEnum):
     FORCED_CLOSED = "forced_closed"
 
 
+class ProposalState(StrEnum):
+    """Where a proposal stands; only `proposed` and `approved` go on."""
+
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    VOIDED = "voided"
+    APPLIED = "applied"
+
+
 class ActorKind(StrEnum):
     USER = "user"
     TOKEN = "token"
@@ -210,6 +222,10 @@ class Action(StrEnum):
     SIGNOUT = "signout.done"
     PAGE_OPEN = "page.open"
     USER_CREATE = "user.create"
+    USER_RESET = "user.reset"
+    USER_CLOSE = "user.close"
+    USER_REOPEN = "user.reopen"
+    PASSWORD_CHANGE = "password.change"
     ROLE_GRANT = "role.grant"
     ROLE_REVOKE = "role.revoke"
     TOKEN_ISSUE = "token.issue"
@@ -217,6 +233,13 @@ class Action(StrEnum):
     ENVIRONMENT_CREATE = "environment.create"
     FLAG_CREATE = "flag.create"
     FLAG_CHANGE = "flag.change"
+    PROPOSAL_MAKE = "proposal.make"
+    PROPOSAL_APPROVE = "proposal.approve"
+    PROPOSAL_REJECT = "proposal.reject"
+    PROPOSAL_WITHDRAW = "proposal.withdraw"
+    PROPOSAL_APPLY = "proposal.apply"
+    PROPOSAL_END = "proposal.end"
+    APPROVAL_POLICY = "approval.policy"
     SCHEDULE_SET = "schedule.set"
     SCHEDULE_CANCEL = "schedule.cancel"
     SCHEDULE_FAIL = "schedule.fail"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from routing.core import aliases, failures, lifecycle, plans, rights
+from routing.core import aliases, approval, failures, lifecycle, plans, rights
 from routing.core.circuit_state import Result
 from routing.core.errors import Broken
 from routing.core.flags import DECLARED, FlagName
@@ -23,6 +23,7 @@ from routing.core.values import (
     Path,
     PlanState,
     Priority,
+    ProposalState,
     Role,
     WhenDown,
 )
@@ -102,6 +103,10 @@ def core_tables() -> list[Table]:
         some("failure table, weight for the breaker", Result, counts),
         keys("deployment stages", lifecycle.Stage, lifecycle.NEXT),
         some("deployment stages, moves", lifecycle.Stage, following),
+        keys("proposal states", ProposalState, approval.NEXT),
+        some("proposal states, moves", ProposalState, _flat(approval.NEXT.values())),
+        keys("flags that need approval, environments", EnvironmentName, approval.DEFAULT),
+        some("flags that need approval", FlagName, _flat(approval.DEFAULT.values())),
         keys("states of planned changes", PlanState, plans.NEXT),
         some("states of planned changes, moves", PlanState, planned),
         some("states of planned changes, alarms", PlanState, plans.ALARMS),
@@ -110,6 +115,16 @@ def core_tables() -> list[Table]:
             for kind, known in aliases.ALIASES.items()
         ),
     ]
+
+
+def _flat(groups: Iterable[Iterable[object]]) -> list[object]:
+    return [word for group in groups for word in group]
+
+
+def stored(name: str, words: type[StrEnum], found: Iterable[str]) -> Table:
+    """Describe what a database holds: a text that is no word of ours stays the text it is."""
+    known = {str(word): word for word in words}
+    return some(name, words, [known.get(text, text) for text in found])
 
 
 def matrix_tables(name: str, matrix: Matrix) -> list[Table]:

@@ -19,6 +19,7 @@ from routing import runs
 from routing.changes import change
 from routing.changes.change import Applied, SetFlag
 from routing.core import rollback
+from routing.core.approval import Bypass
 from routing.core.errors import Refused, Stale
 from routing.core.flags import FlagName
 from routing.core.lifecycle import Stage
@@ -119,6 +120,7 @@ def flags_step(run: Run) -> Done:
             health={PATH[target_of(run)]: Health.HEALTHY},  # proven by the step before
             confirmed=True,  # its effects stood in the plan whose digest was confirmed
             typed_environment=str(environment),
+            under=Bypass.ROLLBACK,
             first=run.pen.check,
             then=keep,
         )

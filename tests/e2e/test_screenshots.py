@@ -28,6 +28,8 @@ PAGES = {
     "deployments": ("/e/development/deployments/", "#known"),
     "rollback": ("/e/staging/rollback/?target=mcp_only", "#before"),
     "audit": ("/e/staging/audit/", "#entries"),
+    "approvals": ("/e/production/approvals/", "#open"),
+    "settings": ("/e/staging/settings/", "#who"),
     "support": ("/e/staging/support/", "#support-state"),
 }
 

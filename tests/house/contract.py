@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.house.contract_flags import SETTING, SUPPORT_FLAG
+from tests.house.contract_people import PEOPLE
 from tests.house.contract_routing import ROUTING
 from tests.house.contract_times import TIMES
 from tests.house.printed import (
@@ -244,6 +245,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
         ),
     ),
     **ROUTING,
+    **PEOPLE,
     **TIMES,
     "support": (
         Printed(

@@ -26,6 +26,10 @@ SAMPLES = {
     "dashboard": ("dashboard/templatetags/__init__.py", "from dashboard import views"),
     "dashboard-asks": ("dashboard/apps.py", "from routing.audit import ledger"),
     "tables-access": ("routing/fleet/__init__.py", "from routing.access.models import User"),
+    "tables-approvals": (
+        "routing/flags/__init__.py",
+        "from routing.approvals.models import Proposal",
+    ),
     "tables-audit": ("routing/flags/__init__.py", "from routing.audit.models import Entry"),
     "tables-breakers": ("routing/wiring.py", "import routing.breakers.models"),
     "tables-cost": ("routing/wiring.py", "import routing.cost.models"),

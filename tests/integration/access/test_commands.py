@@ -181,3 +181,40 @@ class TestCreateToken:
             *("--operations", "emergency"),
         )
         assert "scope of its own" in answer["message"]
+
+
+class TestPeople:
+    def test_are_listed_granted_reset_closed_and_reopened(self) -> None:
+        run("create_user", "--username", "ada", "--role", "viewer", "--environment", "staging")
+        told, _ = run("people", "list", "--environment", "staging")
+        assert (told["username"], told["roles"]) == ("ada", {"staging": "viewer"})
+        granted, _ = run(
+            "people", "grant", "ada", "--environment", "production", "--role", "reviewer"
+        )
+        assert granted["roles"] == {"staging": "viewer", "production": "reviewer"}
+        revoked, _ = run("people", "revoke", "ada", "--environment", "staging")
+        assert revoked["roles"] == {"production": "reviewer"}
+        reset, said = run("people", "reset", "ada", "--reason", "lost")
+        assert reset["one_time_password"] and reset["password"] not in said
+        assert Browser().sign_in("ada", reset["password"]).grants == {PROD: Role.REVIEWER}
+        assert run("people", "close", "ada")[0]["active"] is False
+        assert run("people", "reopen", "ada")[0]["active"] is True
+
+    def test_who_is_not_there_is_not_found(self) -> None:
+        assert refused("people", "reset", "nobody")["error"] == "not_found"
+
+    @pytest.mark.parametrize("said", [["list"], ["grant", "ada"], ["reset"], ["sack", "ada"]])
+    def test_are_misused_with_less(self, said: list[str]) -> None:
+        with pytest.raises(CommandError):
+            call_command("people", *said, stderr=StringIO())
+
+
+def test_a_token_is_revoked_by_its_id() -> None:
+    made, _ = run("create_token", "--environment", "development", "--role", "viewer")
+    for _ in range(2):
+        told, _ = run("revoke_token", made["id"], "--reason", "leaked")
+        assert told == {"id": made["id"], "revoked": True}
+    tokens.load()
+    assert tokens.current().by_digest == {}
+    assert len(entries(Action.TOKEN_REVOKE)) == 1
+    assert refused("revoke_token", "tok_nobody")["error"] == "not_found"

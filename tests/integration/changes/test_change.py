@@ -189,6 +189,7 @@ def test_in_production_only_an_admin_confirms() -> None:
         "environment": PROD,
         "typed_environment": "production",
         "confirmed": True,
+        "cause": Cause.SECURITY,  # else it would wait for a second person
     }
     with pytest.raises(Forbidden, match="only an admin"):
         apply(wish, **production)

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from routing import wiring
+from routing.changes import proposal
 from routing.core.flags import FlagName
-from routing.core.values import EnvironmentName
+from routing.core.values import EnvironmentName, Role
+from tests.integration.changes import pairs
 from tests.integration.changes.ground import DEV, PROD, STG, entries, is_on, lay, version
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -157,3 +160,60 @@ def test_waffles_command_goes_the_same_way(capsys: Any) -> None:
     assert entries()[0].reason == "as we used to"
     status, lines, _ = run(capsys, "waffle_flag", "--list")
     assert {line["flag"] for line in lines} == set(FlagName)
+
+
+def test_a_shell_proposes_and_applies_and_never_approves(capsys: Any) -> None:
+    lay()
+    ben = pairs.somebody("ben", Role.REVIEWER)
+    where = ("--environment", "production")
+    status, _, said = run(
+        capsys, "set_flag", *where, "--flag", str(BEDROCK), "--on", "--percentage", "50",
+        "--reason", "try it", "--typed-environment", "production", "--confirm",
+    )  # fmt: skip
+    assert status == 1 and "approval_required" in said
+    status, [made], _ = run(
+        capsys, "propose", *where, "--set", f"{BEDROCK}=50", "--reason", "try it on half of them"
+    )
+    assert (status, made["state"]) == (0, "proposed")
+    assert made["sets"] == [
+        {
+            "flag": str(BEDROCK),
+            "on": True,
+            "percentage": 50,
+            "groups": [],
+            "base_version": 1,
+        }
+    ]
+    number = str(made["number"])
+    status, [refused], _ = run(capsys, "proposal", "approve", number, *where)
+    assert (status, refused["rule"]) == (1, "approval_by_a_person")
+    proposal.approve(
+        by=ben.actor,
+        now=wiring.now(),
+        environment=PROD,
+        number=made["number"],
+        digest=made["digest"],
+    )
+    typed = ("--typed-environment", "production", "--confirm")
+    status, [done], _ = run(capsys, "proposal", "apply", number, *where, *typed)
+    assert (status, done["state"], done["approved_by"]) == (0, "applied", ben.actor.id)
+    assert done["entry"] == entries()[0].seq
+    assert version(BEDROCK, PROD) == 2
+    status, lines, _ = run(capsys, "proposal", "list", *where)
+    assert [line["state"] for line in lines] == ["applied"]
+
+
+def test_the_shell_needs_more_at_once_and_proposes_less(capsys: Any) -> None:
+    lay()
+    where = ("--environment", "staging")
+    why = ("--reason", "a trial runs here")
+    _, [set_], _ = run(capsys, "approval_policy", *where, "--need", str(CACHING), *why)
+    assert (set_["version"], set_["flags"]) == (1, [str(CACHING)])
+    _, [shown], _ = run(capsys, "approval_policy", *where)
+    assert (shown["version"], shown["entry"]) == (1, None)
+    _, [made], _ = run(capsys, "propose", *where, "--policy", "-", *why)
+    assert (made["state"], made["policy"], made["sets"]) == ("proposed", [], [])
+    status, [told], _ = run(capsys, "proposal", "reject", str(made["number"]), *where, *why)
+    assert (status, told["state"]) == (0, "rejected")
+    with pytest.raises(CommandError):
+        call_command("propose", *where, "--set", "ENABLE_ALL=on", *why)

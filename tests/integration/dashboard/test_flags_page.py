@@ -199,7 +199,7 @@ def test_a_full_review_switches_in_production(client_of: ClientOf, version_of: V
 
 
 def test_the_review_tells_an_operator_what_only_an_admin_may(client_of: ClientOf) -> None:
-    path = url(FlagName.BEDROCK_PROVIDER, PROD) + "?to=off"
+    path = url(FlagName.BEDROCK_PROVIDER, PROD) + "?to=off&cause=security"
     page = client_of("operator").get(path).content.decode()
     assert "only an admin may confirm that" in page
     assert '<button type="submit" class="danger"' not in page

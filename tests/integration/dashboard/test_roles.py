@@ -18,6 +18,8 @@ DEV, STG = EnvironmentName.DEVELOPMENT, EnvironmentName.STAGING
 HERE: dict[str, Any] = {"environment": DEV}
 FLAG = HERE | {"name": FlagName.CACHING}
 BREAKER = HERE | {"path": "mcp"}
+PROPOSAL = HERE | {"number": 99999}
+NOBODY = HERE | {"user_id": 99999}
 SIGN_IN = 302
 REFUSED = queries.Filters(outcome=Outcome.REFUSED)
 # In the order of WHO: nobody, viewer, reviewer, operator, admin, and an admin of elsewhere.
@@ -65,6 +67,29 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("deployments-import", "POST"): (HERE, (SIGN_IN, 403, 403, 400, 400, 404)),
     ("deployments-compare", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("deployment", "GET"): (HERE | {"deployment_id": "none"}, (SIGN_IN, 404, 404, 404, 404, 404)),
+    ("approvals", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
+    ("approval", "GET"): (PROPOSAL, (SIGN_IN, 404, 404, 404, 404, 404)),
+    ("approval-propose", "POST"): (HERE, (SIGN_IN, 403, 403, 302, 302, 404)),
+    ("approval-approve", "POST"): (PROPOSAL, (SIGN_IN, 403, 404, 403, 404, 404)),
+    ("approval-reject", "POST"): (PROPOSAL, (SIGN_IN, 403, 404, 403, 404, 404)),
+    ("approval-withdraw", "POST"): (PROPOSAL, (SIGN_IN, 404, 404, 404, 404, 404)),
+    ("approval-apply", "POST"): (PROPOSAL, (SIGN_IN, 404, 404, 404, 404, 404)),
+    ("password", "GET"): ({}, (SIGN_IN, 200, 200, 200, 200, 200)),
+    ("password", "POST"): ({}, (SIGN_IN, 400, 400, 400, 400, 400)),
+    ("settings", "GET"): (HERE, (SIGN_IN, 403, 403, 403, 200, 404)),
+    ("person", "GET"): (NOBODY, (SIGN_IN, 403, 403, 403, 404, 404)),
+    ("person-create", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 200, 404)),
+    ("person-admit", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 422, 404)),
+    ("person-grant", "POST"): (NOBODY, (SIGN_IN, 403, 403, 403, 404, 404)),
+    ("person-revoke", "POST"): (NOBODY, (SIGN_IN, 403, 403, 403, 404, 404)),
+    ("person-reset", "POST"): (NOBODY, (SIGN_IN, 403, 403, 403, 404, 404)),
+    ("person-close", "POST"): (NOBODY, (SIGN_IN, 403, 403, 403, 404, 404)),
+    ("person-reopen", "POST"): (NOBODY, (SIGN_IN, 403, 403, 403, 404, 404)),
+    ("settings-tokens", "GET"): (HERE, (SIGN_IN, 403, 403, 403, 200, 404)),
+    ("token-issue", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 200, 404)),
+    ("token-revoke", "POST"): (HERE | {"token_id": "tok_x"}, (SIGN_IN, 403, 403, 403, 404, 404)),
+    ("settings-approval", "GET"): (HERE, (SIGN_IN, 403, 403, 403, 200, 404)),
+    ("approval-policy", "POST"): (HERE, (SIGN_IN, 403, 403, 403, 302, 404)),
     ("audit", "GET"): (HERE, (SIGN_IN, 403, 200, 200, 200, 404)),
     ("audit-entry", "GET"): (HERE | {"seq": 1}, (SIGN_IN, 403, 200, 200, 200, 404)),
     ("audit-verify", "POST"): (HERE, (SIGN_IN, 403, 200, 403, 200, 404)),
@@ -92,6 +117,28 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "reason": "mcp is slow",
         "confirmed": "true",
     },
+    ("approval-propose", "POST"): {
+        "flag": "ENABLE_BEDROCK_SUPPORT_MODE",
+        "to": "on",
+        "base_version": "1",
+        "reason": "looking at who may",
+    },
+    ("approval-approve", "POST"): {"digest": "0" * 64},
+    ("approval-reject", "POST"): {"reason": "looking at who may"},
+    ("approval-apply", "POST"): {"digest": "0" * 64},
+    ("person-create", "POST"): {"username": "ada.lovelace", "role": "viewer"},
+    ("person-admit", "POST"): {"username": "nobody.known", "role": "viewer"},
+    ("person-grant", "POST"): {"role": "viewer"},
+    ("token-issue", "POST"): {
+        "name": "batch jobs",
+        "role": "viewer",
+        "operations": "standard",
+        "days": "1",
+        "at_once": "1",
+        "per_second": "1",
+        "tokens_per_minute": "1",
+    },
+    ("approval-policy", "POST"): {"flags": "ai.caching.enabled", "base_version": "0"},
     ("draft-save", "POST"): {"revision": "1", "operation-0": "nothing"},
     ("draft-publish", "POST"): {"revision": "1", "base_version": "1"},
     ("draft-discard", "POST"): {"revision": "1"},
