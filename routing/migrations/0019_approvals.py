@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('routing', '0021_schedule_and_glass'),
+        ('routing', '0018_schedule_and_glass'),
     ]
 
     operations = [

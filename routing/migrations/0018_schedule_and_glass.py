@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('routing', '0018_propagation'),
+        ('routing', '0017_propagation'),
     ]
 
     operations = [
