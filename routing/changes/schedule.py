@@ -12,7 +12,7 @@ from routing import stream
 from routing.audit import ledger
 from routing.changes import change, consent, reasons
 from routing.changes.change import SetFlag
-from routing.core import plans, rights
+from routing.core import approval, plans, rights
 from routing.core.chain import Json
 from routing.core.errors import Invalid, Stale
 from routing.core.guards import Cause, Judgement
@@ -89,6 +89,8 @@ def apply(
                 ends_at=None if when.lasts is None else now + when.lasts,
             )
             consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
+            # Nobody agrees to a plan; so what would be refused when it is due is refused now.
+            approval.check_needed(change.needing(environment, sets, cause), environment)
             row = store.put(
                 environment=environment,
                 kind=PlanKind.CHANGE,

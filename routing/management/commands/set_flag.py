@@ -7,10 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 
-from routing.core.errors import Invalid
 from routing.core.flags import SetFlag
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName
@@ -110,13 +109,14 @@ def _wishes(options: Mapping[str, Any]) -> list[SetFlag]:
     environment = EnvironmentName(options["environment"])
     if options["sets"] is not None:
         if options["on"] is not None or options["base_version"] is not None:
-            raise Invalid(
-                "With --set each flag has its own state: leave --on, --off, --base-version out."
+            raise CommandError(
+                "With --set each flag has its own state: leave --on, --off, --base-version out.",
+                returncode=2,
             )
         pairs = [one.partition("=") for one in options["sets"].split(",")]
         return [flagging.wish(name.strip(), state, environment) for name, _, state in pairs]
     if options["on"] is None:
-        raise Invalid("Say --on or --off.")
+        raise CommandError("Say --on or --off.", returncode=2)
     one = flagging.wish(
         options["flag"],
         "on" if options["on"] else "off",

@@ -50,6 +50,7 @@ def test_a_flag_is_set_and_the_change_is_told(capsys: Any) -> None:
         "was_percentage": 100,
         "version": 2,
         "flags_version": 2,
+        "ends_at": None,
         "entry": entries()[0].seq,
     }
     assert entries()[0].actor.startswith("shell:")

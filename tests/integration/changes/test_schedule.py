@@ -16,8 +16,10 @@ from routing.access import people
 from routing.audit import verify
 from routing.changes import due, schedule
 from routing.changes.schedule import Booked, When
+from routing.core import approval
 from routing.core.errors import Forbidden, Invalid, NeedsConfirm, RuleBroken, Stale
 from routing.core.flags import FlagName
+from routing.core.guards import Cause
 from routing.core.rights import Actor
 from routing.core.values import (
     Action,
@@ -277,8 +279,17 @@ def test_in_production_only_an_admin_agrees_to_a_stop_then_and_when_due() -> Non
         "environment": PROD,
         "typed_environment": "production",
         "confirmed": True,
+        "cause": Cause.SECURITY,
     }
     with pytest.raises(Forbidden):
         plan(sets, by=OPERATOR, **words)
     booked = plan(sets, by=replace(ADMIN, id=SHELL.id, kind=ActorKind.SHELL), **words)
     assert run() == 1 and stand(booked).state is PlanState.DONE
+
+
+def test_what_needs_a_second_person_is_refused_when_it_is_planned() -> None:
+    sets = [to(BEDROCK, False, environment=PROD)]
+    with pytest.raises(RuleBroken) as refused:
+        plan(sets, by=ADMIN, environment=PROD, typed_environment="production", confirmed=True)
+    assert refused.value.facts["rule"] == approval.REQUIRED
+    assert run() == 0
