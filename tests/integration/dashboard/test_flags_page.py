@@ -332,12 +332,14 @@ def visit(*environments: EnvironmentName) -> Visit:
     return Visit(actor=by, environment=environments[0], section="flags", now=wiring.now())
 
 
-def test_reading_all_flags_costs_seven_queries_however_many_environments(
+def test_reading_all_flags_costs_the_same_however_many_environments(
     laid: None, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
+    # Flags, names, release, ends, what may be undone; two of them who runs the newest. PostgreSQL
+    # is asked for its time, and told how long that may take.
+    queries = 7 if connection.vendor == "sqlite" else 9
     for environments in ((DEV,), (DEV, STG, PROD)):
-        # flags, names, release, ends, what may be undone; two of them who runs the newest
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(queries):
             levers.context(visit(*environments))
 
 

@@ -212,7 +212,7 @@ def test_the_whole_page_asks_each_question_once(
     laid: None, served: None, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     judge(Health.UNHEALTHY)
-    with django_assert_max_num_queries(22):
+    with django_assert_max_num_queries(24):
         partials.facts(PARTS, Look(DEV, wiring.now(), Reader.AUDIT))
 
 
