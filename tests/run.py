@@ -2,7 +2,7 @@
 
 A leg that cannot run says so in one line; under HYBRIDOPS_REQUIRE_ALL=1 that is a failure. All
 legs run even when one fails. The last line counts what happened, and the exit status is honest.
-Two legs that time little run side by side where there are two processors.
+Those that time little go on beside one another in two lanes, where there are two processors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
@@ -29,8 +31,8 @@ NO_TESTS = 5  # pytest's exit status when it found none
 class Leg:
     """One run of pytest: its name, places, surroundings, and why it cannot run ("" if it can).
 
-    Places are folders or files below tests/. A leg that runs `beside` starts with the leg before
-    it, and what it prints follows when both have ended.
+    Places are folders or files below tests/. Legs that run `beside` go one after another in a lane
+    of their own, next to the leg before them; what they print follows when that one has ended.
     """
 
     name: str
@@ -41,17 +43,17 @@ class Leg:
 
 
 def legs() -> list[Leg]:
+    two = (os.cpu_count() or 1) > 1
     return [
-        Leg(
-            name="unit and integration on SQLite", places=("unit", "verified_fakes", "integration")
-        ),
+        Leg(name="integration on SQLite", places=("integration",)),
         Leg(
             name="integration on PostgreSQL and Redis",
             places=("integration",),
             surroundings={"DATABASE_URL": needs.DATABASE_URL, "REDIS_URL": needs.REDIS_URL},
             missing=needs.postgresql() or needs.redis(),
-            beside=(os.cpu_count() or 1) > 1,
+            beside=two,
         ),
+        Leg(name="unit and verified fakes", places=("unit", "verified_fakes"), beside=two),
         Leg(name="chaos sample", places=("chaos",)),
         Leg(name="browser", places=("e2e",), missing=needs.chromium()),
     ]
@@ -69,39 +71,40 @@ def install_chromium() -> None:
         subprocess.run(command, env=env, stdin=quiet, stdout=quiet, stderr=quiet, check=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """A leg under way; `printed` holds what it prints where that is kept for later."""
-
-    leg: Leg
-    process: subprocess.Popen[bytes]
-    printed: IO[bytes] | None
-
-    def end(self, seed: str) -> bool:
-        """Wait for the end, print what was kept, tell whether the leg passed."""
-        status = self.process.wait()
-        if self.printed is not None:
-            say(f"{self.leg.name} (seed {seed})")
-            self.printed.seek(0)
-            sys.stdout.write(self.printed.read().decode(errors="replace"))
-            self.printed.close()
-        return status in (0, NO_TESTS)
-
-
-def start(leg: Leg, seed: str, tally: Path, arguments: list[str]) -> Running:
-    """Start one leg."""
-    if not leg.beside:
-        say(f"{leg.name} (seed {seed})")
+def run(leg: Leg, seed: str, tally: Path, arguments: list[str], printed: IO[bytes] | None) -> bool:
+    """Run one leg and tell whether it passed; what it prints goes into `printed` if given."""
     away = {"DATABASE_URL", "REDIS_URL"}
     env = {name: value for name, value in os.environ.items() if name not in away}
     env |= {"HYBRIDOPS_TALLY": str(tally), **leg.surroundings}
     places = [f"tests/{place}" for place in leg.places]
     command = [sys.executable, "-m", "pytest", f"--hypothesis-seed={seed}", "-q", *places]
-    printed = tempfile.TemporaryFile() if leg.beside else None  # noqa: SIM115 - `end` closes it
-    process = subprocess.Popen(
-        [*command, *arguments], cwd=ROOT, env=env, stdout=printed, stderr=printed
+    done = subprocess.run(
+        [*command, *arguments], cwd=ROOT, env=env, check=False, stdout=printed, stderr=printed
     )
-    return Running(leg=leg, process=process, printed=printed)
+    return done.returncode in (0, NO_TESTS)
+
+
+def abreast(
+    front: Leg, beside: Sequence[Leg], seed: str, tally: Path, arguments: list[str]
+) -> list[str]:
+    """Run `front`, and next to it the others one after another; return who did not pass."""
+    with (
+        tempfile.TemporaryDirectory(prefix="hybridops-printed-") as folder,
+        ThreadPoolExecutor(1) as lane,
+    ):
+
+        def kept(leg: Leg) -> bool:
+            with Path(folder, leg.name).open("wb") as printed:
+                return run(leg, seed, tally, arguments, printed)
+
+        waiting = [(leg, lane.submit(kept, leg)) for leg in beside]
+        say(f"{front.name} (seed {seed})")
+        wrong = [] if run(front, seed, tally, arguments, None) else [front.name]
+        for leg, passed in waiting:
+            wrong += [] if passed.result() else [leg.name]
+            say(f"{leg.name} (seed {seed})")
+            print(Path(folder, leg.name).read_text(encoding="utf-8", errors="replace"), flush=True)
+    return wrong
 
 
 def say(text: str) -> None:
@@ -124,16 +127,16 @@ def main(arguments: list[str], chosen: Sequence[Leg]) -> int:
     with tempfile.TemporaryDirectory(prefix="hybridops-tally-") as folder:
         tally = Path(folder) / "tally"
         tally.write_text("0 0 0 0\n")
-        running: list[Running] = []
+        able = [leg for leg in chosen if not leg.missing]
         for leg in chosen:
             if leg.missing:
                 say(f"{'MISSING' if needs.required() else 'skipped'}: {leg.name}: {leg.missing}")
                 wrong += [leg.name] if needs.required() else []
-                continue
-            if not leg.beside:
-                wrong += _wrong(running, seed)
-            running.append(start(leg, seed, tally, arguments))
-        wrong += _wrong(running, seed)
+        while able:
+            front = able.pop(0)
+            behind = list(takewhile(lambda leg: leg.beside, able))
+            wrong += abreast(front, behind, seed, tally, arguments)
+            del able[: len(behind)]
         passed, failed, skipped = counted(tally)
     if not passed:
         wrong.append("no test ran")
@@ -141,13 +144,6 @@ def main(arguments: list[str], chosen: Sequence[Leg]) -> int:
     say(f"{verdict}; {time.monotonic() - begun:.0f} s; seed {seed}")
     print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     return 1 if wrong else 0
-
-
-def _wrong(running: list[Running], seed: str) -> list[str]:
-    """Return the names of those that did not pass, once all have ended."""
-    failed = [one.leg.name for one in running if not one.end(seed)]
-    running.clear()
-    return failed
 
 
 if __name__ == "__main__":

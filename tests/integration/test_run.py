@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests import run
@@ -43,11 +45,17 @@ def test_a_failing_leg_fails_the_run_and_stops_no_other(
 def test_a_leg_beside_another_counts_and_is_printed_behind_it(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert run.main([], [PASSING, BESIDE, PASSING]) == 1
+    assert (
+        run.main(
+            [],
+            [PASSING, BESIDE, replace(BESIDE, name="third", places=PASSING.places), PASSING],
+        )
+        == 1
+    )
     said = capfd.readouterr().out.splitlines()
-    assert said[-1] == "4 passed, 1 failed, 0 skipped"
+    assert said[-1] == "6 passed, 1 failed, 0 skipped"
     heads = [line.split()[1] for line in said if line.startswith("== ")]
-    assert heads == ["passing", "beside", "passing", "wrong:"]
+    assert heads == ["passing", "beside", "third", "passing", "wrong:"]
     assert any("FAILED" in line for line in said), "what it printed is not lost"
 
 
