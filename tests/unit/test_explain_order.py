@@ -67,7 +67,7 @@ _COMES_ABOUT = (
 async def test_an_order_that_was_not_promised_is_noticed(seed: int) -> None:
     """The control: of decisions of which two paths were tried, the reverse is caught."""
     rng, caught = Random(seed), 0
-    for _ in range(300):
+    for _ in range(1500):
         went = await one(rng, Kept())
         explained, routed = went.explained, went.routed
         if len(tried(routed)) < 2:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,9 +100,10 @@ async def turn(seconds: float = 0.01) -> None:
             await asyncio.Event().wait()
 
 
-def threads() -> list[str]:
-    """Names of the threads that clients keep."""
-    return [one.name for one in threading.enumerate() if one.name.startswith("bedrock-")]
+def threads(but: Collection[threading.Thread] = ()) -> list[str]:
+    """Names of the threads that clients keep, `but` those of earlier tests."""
+    kept = (one for one in threading.enumerate() if one not in but)
+    return [one.name for one in kept if one.name.startswith("bedrock-")]
 
 
 @contextlib.asynccontextmanager

@@ -194,7 +194,7 @@ async def test_concurrent_calls_get_their_own_answers(client: DirectBedrockClien
 async def test_hanging_calls_do_not_pile_up(
     bedrock: StandIn, transport: BedrockTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = bedrock_boto3.THREADS
+    places, before = bedrock_boto3.THREADS, set(threading.enumerate())
     monkeypatch.setattr(bedrock_asyncio, "CONNECTIONS", places)
     async with asked.nothing_left():
         client = connect(bedrock.url, transport)
@@ -206,7 +206,7 @@ async def test_hanging_calls_do_not_pile_up(
                 Failure.TIMEOUT,
                 Failure.QUEUE_FULL,
             }
-            assert len(asked.threads()) <= places + bedrock_boto3.PROBE_THREADS
+            assert len(asked.threads(before)) <= places + bedrock_boto3.PROBE_THREADS
         bedrock.ask(do="clear")
         # Every place is free again: the fault would hold one that still waits for longer.
         calls = (call(timeout_s=30, first_s=30) for _ in range(places))
