@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -31,8 +32,8 @@ NO_TESTS = 5  # pytest's exit status when it found none
 class Leg:
     """One run of pytest: its name, places, surroundings, and why it cannot run ("" if it can).
 
-    Places are folders or files below tests/. Legs that run `beside` go one after another in a lane
-    of their own, next to the leg before them; what they print follows when that one has ended.
+    Places are folders or files below tests/. Legs that run `beside` share two lanes with the leg
+    before them, one after another in each; what they print follows when all have ended.
     """
 
     name: str
@@ -53,7 +54,8 @@ def legs() -> list[Leg]:
             missing=needs.postgresql() or needs.redis(),
             beside=two,
         ),
-        Leg(name="unit and verified fakes", places=("unit", "verified_fakes"), beside=two),
+        Leg(name="verified fakes", places=("verified_fakes",), beside=two),
+        Leg(name="unit", places=("unit",), beside=two),
         Leg(name="chaos sample", places=("chaos",)),
         Leg(name="browser", places=("e2e",), missing=needs.chromium()),
     ]
@@ -87,24 +89,29 @@ def run(leg: Leg, seed: str, tally: Path, arguments: list[str], printed: IO[byte
 def abreast(
     front: Leg, beside: Sequence[Leg], seed: str, tally: Path, arguments: list[str]
 ) -> list[str]:
-    """Run `front`, and next to it the others one after another; return who did not pass."""
-    with (
-        tempfile.TemporaryDirectory(prefix="hybridops-printed-") as folder,
-        ThreadPoolExecutor(1) as lane,
-    ):
+    """Run `front`, and the others in a lane next to it and in its own; return who did not pass."""
+    waiting, passed = deque(beside), dict[str, bool]()
+    with tempfile.TemporaryDirectory(prefix="hybridops-printed-") as folder:
 
-        def kept(leg: Leg) -> bool:
-            with Path(folder, leg.name).open("wb") as printed:
-                return run(leg, seed, tally, arguments, printed)
+        def lane() -> None:
+            while True:
+                try:
+                    leg = waiting.popleft()
+                except IndexError:
+                    return
+                with Path(folder, leg.name).open("wb") as printed:
+                    passed[leg.name] = run(leg, seed, tally, arguments, printed)
 
-        waiting = [(leg, lane.submit(kept, leg)) for leg in beside]
-        say(f"{front.name} (seed {seed})")
-        wrong = [] if run(front, seed, tally, arguments, None) else [front.name]
-        for leg, passed in waiting:
-            wrong += [] if passed.result() else [leg.name]
+        with ThreadPoolExecutor(1) as other:
+            going_on = other.submit(lane)
+            say(f"{front.name} (seed {seed})")
+            passed[front.name] = run(front, seed, tally, arguments, None)
+            lane()
+            going_on.result()
+        for leg in beside:
             say(f"{leg.name} (seed {seed})")
             print(Path(folder, leg.name).read_text(encoding="utf-8", errors="replace"), flush=True)
-    return wrong
+    return [leg.name for leg in (front, *beside) if not passed[leg.name]]
 
 
 def say(text: str) -> None:
