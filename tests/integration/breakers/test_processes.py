@@ -218,7 +218,7 @@ def test_each_goes_on_alone_while_the_store_is_away_and_all_agree_afterwards(
     wait(lambda: len({d.last["state"] for d in drivers}) == 1, "all agree")
     assert BreakerMove.objects.filter(alone=True).exists()
     first.order("trip")
-    wait(all_are(drivers, "open"), "sharing goes on", SEEN_WITHIN_S)
+    wait(all_are(drivers, "open"), "sharing goes on")
     began_us = order(drivers, "load")
     wait(all_are(drivers, "closed"), "they recover together")
     assert at_once(drivers, began_us) <= SLOTS
