@@ -67,6 +67,7 @@ async def listen() -> AsyncIterator[Heard]:
     While the layer is away nothing is heard and nothing raised: whoever listens polls as well.
     """
     while True:
+        _heed()
         try:
             async with contextlib.aclosing(_subscription()) as heard:
                 async for one in heard:
@@ -85,6 +86,7 @@ async def _subscription() -> AsyncGenerator[Heard, None]:
     receiving = asyncio.ensure_future(layer.receive(channel))
     try:
         while True:
+            _heed()
             # Not cancelled by a timeout: the Redis layer would take that for the end.
             done, _ = await asyncio.wait({receiving}, timeout=RENEW_S)
             if not done:
@@ -100,6 +102,15 @@ async def _subscription() -> AsyncGenerator[Heard, None]:
             await receiving
         with contextlib.suppress(RedisError, OSError):
             await layer.group_discard(GROUP, channel)
+
+
+def _heed() -> None:
+    """Raise a cancel that got lost: on Python 3.11 `wait_for`, which Redis's client sends every
+    command through, drops one that comes in the moment in which it ends.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def missed() -> int:

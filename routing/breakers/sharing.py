@@ -70,8 +70,9 @@ class Sharing:
                 await asyncio.sleep(PAUSE_S)
                 left_us = self._board.next_us()
                 wait_s = poll_s if left_us is None else min(poll_s, left_us / 1_000_000)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._called.wait(), wait_s)
+                with contextlib.suppress(TimeoutError):  # no wait_for: it may lose a cancel
+                    async with asyncio.timeout(wait_s):
+                        await self._called.wait()
         finally:
             self._board.wake = board.nobody
 

@@ -46,7 +46,7 @@ def start(
     at = clock.read(now)
     Process.objects.filter(heartbeat_at__lt=at - KEPT).delete()
     name, boot = facts.name[:40], facts.boot or secrets.token_hex(8)
-    row, _ = Process.objects.get_or_create(
+    row, is_new = Process.objects.get_or_create(
         id=f"{name}:{boot}",
         defaults={
             "name": name,
@@ -63,6 +63,8 @@ def start(
             "heartbeat_at": at,
         },
     )
+    if not is_new:
+        Process.objects.filter(pk=row.id).update(stopped_at=None, heartbeat_at=at)
     return row.id
 
 

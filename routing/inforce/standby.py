@@ -3,7 +3,9 @@
 Three kinds of files (`flags.lastgood`): the flags of an environment, everything else that its
 requests are decided by and sent with, and the tokens of all. Without usable flags the coded
 defaults hold. An environment whose other file is unusable calls nobody: its policy, its pins and
-its addresses are not to be guessed. Without usable tokens nobody is let in.
+its addresses are not to be guessed. Without usable tokens nobody is let in. Prices and limits are
+not kept: after such a start nothing is priced and no budget stops anybody until the database is
+back.
 """
 
 from __future__ import annotations
@@ -118,8 +120,11 @@ class Standby:
         at = time.monotonic()
         if at - self._confirmed_s >= CONFIRM_S:
             self._confirmed_s = at
-            for place in self._bodies:
-                lastgood.confirm(self._folder, *place, now=now)
+            try:
+                for place in self._bodies:
+                    lastgood.confirm(self._folder, *place, now=now)
+            except OSError:
+                log.exception("What was kept for an outage could not be confirmed.")
 
     def _wanted(
         self, loaded: Loaded, forced: Mapping[EnvironmentName, tuple[Force, ...]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Iterator
@@ -31,6 +32,44 @@ def in_memory(settings: Any) -> Iterator[None]:
     settings.CHANNEL_LAYERS = IN_MEMORY
     yield
     stream.bind(None)
+
+
+class LosesOne:
+    """A layer in whose client the first cancel gets lost, as `wait_for` of Python 3.11 can."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def new_channel(self) -> str:
+        return "one"
+
+    async def group_add(self, *_: str) -> None:
+        self.asked.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def group_discard(self, *_: str) -> None:
+        pass
+
+    async def receive(self, _: str) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_cancel_that_the_client_loses_ends_it_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer = LosesOne()
+    monkeypatch.setattr(stream, "get_channel_layer", lambda: layer)
+
+    async def hear() -> None:
+        async for _ in stream.listen():
+            pass
+
+    hearing = asyncio.create_task(hear())
+    await layer.asked.wait()
+    hearing.cancel()
+    await asyncio.wait({hearing}, timeout=10)
+    assert hearing.cancelled()
 
 
 def announce() -> None:
