@@ -201,14 +201,21 @@ class Attempts:
             run.note(path, began, *_given_up(run, error))
             raise
         took_us = run.note(path, began, failure, detail)
-        self._settle(run, key, permit, failure, took_us)
+        self._settle(run, key, permit, failure, took_us=took_us, began=began)
         # What has reached the caller is neither taken back nor followed by another answer.
         return failure is not None and not run.begun and failures.may_fall_back(failure)
 
     def _settle(
-        self, run: Run, key: Key, permit: Permit | None, failure: Failure | None, took_us: int
+        self,
+        run: Run,
+        key: Key,
+        permit: Permit | None,
+        failure: Failure | None,
+        *,
+        took_us: int,
+        began: float,
     ) -> None:
-        """Tell breaker and patience what came of a call."""
+        """Tell breaker and patience what came of a call; a stream took `took_us` to begin."""
         if failure is Failure.THROTTLED:
             self._patience.throttled(key, run.said_s, run.clock())
         elif failure is None:
@@ -216,7 +223,7 @@ class Attempts:
         if permit is not None:
             self._board.settle(key, permit, _result(failure, took_us, run))
         elif failure is None:
-            self._board.probe_ok(key, took_us)
+            self._board.probe_ok(key, int((run.clock() - began) * 1_000_000))
 
     async def _call(self, run: Run, path: Path, timeout_s: float) -> tuple[Failure | None, str]:
         run.said_s = None

@@ -50,13 +50,16 @@ class Budgets:
         """
         if self._read_at is not None and timedelta() <= now - self._read_at < EVERY:
             return
+        read: list[tuple[EnvironmentName, Policy, Standing]] = []
         for environment in self._environments:
             inforce = snapshot.current().of(environment)
             spent = self._spent(environment, inforce, now) if inforce.limits else {}
             found = self._meter.learn(environment, inforce, spent, upto=upto, now=now)
-            for standing in found:
-                self._alert(environment, inforce, standing, now)
+            read += [(environment, inforce, standing) for standing in found]
         self._read_at = now
+        # Behind all readings: an alert that cannot be booked now is booked in a later round.
+        for environment, inforce, standing in read:
+            self._alert(environment, inforce, standing, now)
 
     def _spent(
         self, environment: EnvironmentName, inforce: Policy, now: datetime

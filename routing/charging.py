@@ -63,7 +63,8 @@ class Till:
 def _is_open(run: Run) -> bool:
     """Tell whether an attempt may have been billed without its tokens being told.
 
-    One that did not fail and gave no answer was left by its caller on the way.
+    One that did not fail and gave no answer was left by its caller on the way; one that broke off
+    after it had begun to speak has used some all the same.
     """
-    left = run.answer is None and any(a.failure is None for a in run.attempts)
+    left = run.answer is None and (run.begun or any(a.failure is None for a in run.attempts))
     return left or any(a.failure in allowance.UNTOLD for a in run.attempts)

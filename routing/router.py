@@ -249,10 +249,7 @@ class IntelligentRouter:
             await self._book(run, status=status)
 
     async def _book(self, run: Run, *, status: int | None = None) -> Routed:
-        """Return what became of `run` once its record is on disk.
-
-        Who goes away meanwhile does not keep the listeners from a record that is written.
-        """
+        """Return what became of `run` once its record is on disk; a caller who leaves waits on."""
         routed, charge = self._routed(run, status), self._till.charge(run)
         end = record.End(
             status=routed.status,
@@ -267,8 +264,10 @@ class IntelligentRouter:
         body = record.body(self._promise(run, routed.conclusion), end)
 
         async def booked(put: asyncio.Future[int]) -> Routed:
-            routed.seq = await self._written(run, put, out=run.begun)
-            self._till.take(run, charge, routed.seq, self._clock())
+            try:
+                routed.seq = await self._written(run, put, out=run.begun)
+            finally:  # what was billed counts, also where its record is lost
+                self._till.take(run, charge, routed.seq, self._clock())
             return self._told(routed)
 
         return await self._log.see_through(body, booked)

@@ -40,6 +40,9 @@ class Quota:
         since_s, count = self._hits.get(token.id, (now_s, 0))
         if now_s - since_s >= WINDOW_S:
             since_s, count = now_s, 0
+        if count == 0 and len(self._hits) >= REMEMBERED:
+            still = now_s - WINDOW_S
+            self._hits = {one: hit for one, hit in self._hits.items() if hit[0] > still}
         self._hits[token.id] = (since_s, count + 1)
         if count < most:
             return

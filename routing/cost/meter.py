@@ -29,6 +29,7 @@ class _Watch:
 
     standing: Standing
     currency: str
+    upto: int = 0  # the last record of this process that the reading holds
     pending: deque[tuple[int, int]] = field(default_factory=deque)
     waiting: int = 0
 
@@ -55,7 +56,7 @@ class _Watch:
             self.pending.clear()
             self.waiting = 0
         amount = self._amount(charge)
-        if amount:
+        if amount and place > self.upto:  # a reading may be faster than who waits for the disk
             self.pending.append((place, amount))
             self.waiting += amount
 
@@ -169,7 +170,7 @@ class Meter:
             kept = self._by_name(environment)
             fresh: dict[str, list[_Watch]] = {}
             for standing in standings:
-                watch = _Watch(standing=standing, currency=inforce.currency)
+                watch = _Watch(standing=standing, currency=inforce.currency, upto=upto)
                 if standing.limit.name in kept:
                     watch.inherit(kept[standing.limit.name], upto)
                 fresh.setdefault(standing.limit.tenant, []).append(watch)

@@ -207,7 +207,7 @@ def lost(opened: Mapping[str, Json], *, now: datetime) -> dict[str, Json]:
         "duration_us": None,
         "waited_us": None,
         "usage": None,
-        "cost": cost.pack(Charge(open=True)),
+        "cost": cost.pack(Charge(open=opened.get("reason") != Reason.CACHE_HIT)),
         "stop_reason": "",
         "streamed": {"end": str(StreamEnd.LOST), "pieces": None, "bytes": None, "total_us": None},
     }

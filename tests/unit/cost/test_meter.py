@@ -128,6 +128,17 @@ def test_the_next_day_begins_anew_without_a_reading() -> None:
     assert meter.stop(DEV, "acme", emergency=False, now=later)
 
 
+def test_a_reading_that_was_faster_than_who_charges_counts_once() -> None:
+    inforce = Policy(currency="EUR", limits=(LIMITS[0],))
+    meter = Meter(lambda _: inforce)
+    sums = {("", Period.DAY): Sums(nanos=6)}
+    meter.learn(DEV, inforce, sums, upto=7, now=START)
+    meter.take(DEV, "acme", Charge(currency="EUR", nanos=6), 7, START)
+    assert meter.stop(DEV, "acme", emergency=False, now=START) is None
+    meter.take(DEV, "acme", Charge(currency="EUR", nanos=6), 8, START)
+    assert meter.stop(DEV, "acme", emergency=False, now=START)
+
+
 def test_a_charge_whose_record_is_lost_counts_until_its_period_is_over() -> None:
     meter = spent(nanos=0)
     meter.take(DEV, "acme", Charge(currency="EUR", nanos=10), None, START)
