@@ -143,8 +143,8 @@ def _toggle(on: bool) -> tuple[int, float]:
     """Switch both flags in one change set; return its version and when it was about to commit."""
     from routing import wiring
     from routing.changes import change
-    from routing.changes.change import Applied, SetFlag
-    from routing.core.flags import FlagName
+    from routing.changes.change import Applied
+    from routing.core.flags import FlagName, SetFlag
     from routing.core.rights import shell_actor
     from routing.core.values import EnvironmentName
     from routing.flags import queries

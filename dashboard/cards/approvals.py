@@ -12,7 +12,7 @@ from routing.approvals.queries import Policy, ProposalRow
 from routing.core import approval
 from routing.core.approval import Content
 from routing.core.errors import Invalid
-from routing.core.flags import DECLARED, FlagName
+from routing.core.flags import DECLARED, FlagName, State
 from routing.core.values import ProposalState
 from routing.flags.queries import Grid
 
@@ -131,7 +131,8 @@ def title(content: Content | None) -> str:
     if content.policy is not None:
         return "Change which flags need approval"
     said = [
-        f"Switch {wish.flag} {flag_text(wish.on, wish.percentage)}" for wish in content.sets[:2]
+        f"Switch {wish.flag} {flag_text(wish.on, wish.percentage, wish.groups)}"
+        for wish in content.sets[:2]
     ]
     more = len(content.sets) - len(said)
     return ", ".join(said) + (f" and {more} more" if more else "")
@@ -161,13 +162,17 @@ def _steps(
         found.append(
             Step(
                 name=str(wish.flag),
-                before=flag_text(cell.state.on, cell.state.percentage) if cell and here else "",
-                after=flag_text(wish.on, wish.percentage),
+                before=_word(cell.state) if cell and here else "",
+                after=flag_text(wish.on, wish.percentage, wish.groups),
                 base_version=wish.base_version,
                 purpose=DECLARED[wish.flag].purpose if wish.on else DECLARED[wish.flag].when_off,
             )
         )
     return tuple(found)
+
+
+def _word(state: State) -> str:
+    return flag_text(state.on, state.percentage, state.groups)
 
 
 def _list(flags: frozenset[FlagName]) -> str:

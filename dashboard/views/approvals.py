@@ -26,7 +26,6 @@ from routing.changes import change, consent, preview, proposal, proposal_ends
 from routing.core.errors import Forbidden, Invalid, NotFound, Refused, Stale
 from routing.core.flags import FlagName, SetFlag
 from routing.core.guards import Answer, Judgement
-from routing.core.replay import Proposal
 from routing.core.rights import Right
 from routing.core.values import EnvironmentName, ProposalState
 from routing.flags import queries as flags
@@ -308,8 +307,11 @@ def _judged(visit: Visit, row: ProposalRow) -> Judgement | None:
 def _lately(visit: Visit, row: ProposalRow) -> tuple[str, ...]:
     if row.content.policy is not None:
         return ()
-    wanted = {wish.flag: wish.on for wish in row.content.sets if wish.percentage == 100}
-    return preview.words(preview.effect(visit.environment, Proposal(flags=wanted)))
+    try:
+        found = preview.of_flags(visit.environment, proposal.sets_of(row.content))
+    except (Stale, NotFound, Invalid):  # it moved while this page was made
+        return ()
+    return preview.told(found)
 
 
 def _cannot_apply(visit: Visit, judged: Judgement | None) -> str:

@@ -10,8 +10,8 @@ from dashboard import cards, forms
 from dashboard.views.gate import Visit
 from routing import wiring
 from routing.changes import change, consent, preview, schedule, wall
-from routing.changes.change import SetFlag
 from routing.core.errors import Refused
+from routing.core.flags import SetFlag
 from routing.core.guards import Answer, Cause, Judgement
 
 
@@ -85,7 +85,8 @@ def ask(
         ends_at=visit.now + timedelta(minutes=int(ends_after)) if ends_after else None,
     )
     foreseen = preview.told(preview.of_flags(visit.environment, sets))
-    waits = bool(change.needing(visit.environment, sets, Cause(cause) if cause else None))
+    needing = change.needing(visit.environment, sets, Cause(cause) if cause else None)
+    waits = bool(needing) and visit.glass is None
     return cards.asked(
         visit.environment,
         judgement,

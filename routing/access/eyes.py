@@ -54,7 +54,26 @@ def tie(proposer: str, approver: str, *, now: datetime) -> str:
         done = _done_to(other, by=_hands(one, now), now=now)
         if done:
             return words.format(done)
+    if _makers(proposer, now) & _makers(approver, now):
+        return "one person made both accounts, or knows a password of both"
     return ""
+
+
+def _makers(who: str, now: datetime) -> frozenset[str]:
+    """Return the people who made `who`, or reset its password, over any number of steps.
+
+    A shell is none: whoever holds it could do worse.
+    """
+    makers: set[str] = set()
+    fresh = {who}
+    while fresh:
+        deeds = [Filters(object_id=one, actions=_CONTROL) for one in fresh]
+        found = {row.actor for asked in deeds for row in _lately(asked, now)}
+        fresh = (
+            {one for one in found if not one.startswith(("shell:", "system:"))} - makers - {who}
+        )
+        makers |= fresh
+    return frozenset(makers)
 
 
 def _hands(who: str, now: datetime) -> frozenset[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from routing.approvals.models import ApprovalPolicy, Proposal
 from routing.core import approval
 from routing.core.approval import Content
-from routing.core.errors import NotFound, Stale
+from routing.core.errors import Invalid, NotFound, Stale
 from routing.core.flags import FlagName
 from routing.core.values import EnvironmentName, ProposalState
 
@@ -41,10 +41,11 @@ class ProposalRow:
     @property
     def is_whole(self) -> bool:
         """Tell whether the content is the one that the digest was made of, for this place."""
-        return (
-            approval.digest(self.text) == self.digest
-            and approval.read(self.text).environment is self.environment
-        )
+        try:
+            place = self.content.environment
+        except Invalid:
+            return False
+        return approval.digest(self.text) == self.digest and place is self.environment
 
     @property
     def content(self) -> Content:

@@ -101,6 +101,13 @@ def check_new(inforce: Policy, wish: PolicyWish) -> None:
             f"Nothing to change: these flags need approval in {inforce.environment} already.",
             field="flags",
         )
+    fresh = wish.flags - inforce.flags
+    if inforce.environment is EnvironmentName.PRODUCTION and FlagName.MONITORING in fresh:
+        raise Invalid(
+            f"In production {FlagName.MONITORING} goes off only with an end, and a proposal "
+            "carries none: leave it out.",
+            field="flags",
+        )
 
 
 def _names(policy: Policy) -> list[str]:

@@ -18,8 +18,7 @@ from routing.core.approval import Under, Wish
 from routing.core.booked import as_json
 from routing.core.chain import Json
 from routing.core.errors import Invalid, NotFound
-from routing.core.flags import FlagName, State, parse_flag
-from routing.core.flags import SetFlag as SetFlag  # noqa: PLC0414 - every door takes it here
+from routing.core.flags import FlagName, SetFlag, State, parse_flag
 from routing.core.guards import Cause, Judgement
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Health, Path
@@ -120,7 +119,7 @@ def carry_out(
     a refusal.
     """
     wanted = _checked(sets)
-    ends.check(ends_at, now)
+    ends.check(ends_at, now, cause)
     mark = around.begin(environment, now=now)
     states = store.read(environment)
     pending = _pending(wanted, states)
@@ -217,7 +216,7 @@ def judge_sets(
     ends_at: datetime | None = None,
 ) -> Judgement:
     """Return what the guards say to `sets`; raises as `apply` does and books nothing."""
-    ends.check(ends_at, now)
+    ends.check(ends_at, now, cause)
     wanted = _checked(sets)
     states = store.read(environment)
     pending = _pending(wanted, states)

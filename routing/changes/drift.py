@@ -12,11 +12,10 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.changes import approval, around, change, consent, reasons
-from routing.changes.change import SetFlag
 from routing.core import rights
 from routing.core.booked import Difference
 from routing.core.errors import HybridOpsError, Invalid, NotFound, Stale
-from routing.core.flags import DECLARED, FlagName, State
+from routing.core.flags import DECLARED, FlagName, SetFlag, State
 from routing.core.rights import Actor, Right, system_actor
 from routing.core.values import Action, EnvironmentName, Health, Path
 from routing.flags import snapshot, store

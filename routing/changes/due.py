@@ -6,6 +6,7 @@ claim commits has made it; one that dies on the way has left it waiting for the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -20,7 +21,7 @@ from routing.changes.schedule import OBJECT, as_json
 from routing.core import plans, rights
 from routing.core.approval import Bypass
 from routing.core.chain import Json
-from routing.core.errors import Refused, Stale, Unavailable
+from routing.core.errors import HybridOpsError, Refused, Stale, Unavailable
 from routing.core.flags import SetFlag
 from routing.core.guards import Cause
 from routing.core.plans import Time
@@ -40,6 +41,7 @@ from routing.health import snapshot as judged
 from routing.schedule import queries, store
 from routing.schedule.queries import PlanRow
 
+log = logging.getLogger(__name__)
 SYSTEM = system_actor("schedule")
 HealthOf = Callable[[EnvironmentName], Mapping[Path, Health]]
 
@@ -57,7 +59,18 @@ def run(environments: Collection[EnvironmentName], now: datetime, health: Health
     What another process closes first is left alone. Raises DatabaseError; what was not closed
     then is due again.
     """
-    return sum(_close(id, now, health) for id in queries.due(environments, now))
+    return sum(_tried(id, now, health) for id in queries.due(environments, now))
+
+
+def _tried(id: int, now: datetime, health: HealthOf) -> bool:
+    """Close one; one that breaks keeps no other one from its time."""
+    try:
+        return _close(id, now, health)
+    except (HybridOpsError, ValueError):
+        log.exception(
+            "What was planned as %s could not be closed; the next round tries again.", id
+        )
+        return False
 
 
 def _close(id: int, now: datetime, health: HealthOf) -> bool:

@@ -10,15 +10,24 @@ from routing.core import plans
 from routing.core.chain import Json
 from routing.core.errors import Invalid
 from routing.core.flags import FlagName, SetFlag
+from routing.core.guards import Cause
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName, PlanKind
 from routing.schedule import store
 
 
-def check(ends_at: datetime | None, now: datetime) -> None:
-    """Raise Invalid unless `ends_at`, if there is one, is 1 min to 7 days after `now`."""
+def check(ends_at: datetime | None, now: datetime, cause: Cause | None = None) -> None:
+    """Raise Invalid unless `ends_at`, if there is one, is 1 min to 7 days after `now`.
+
+    With a cause there is none: what was closed without a second person opens by people alone.
+    """
     if ends_at is None:
         return
+    if cause is not None:
+        raise Invalid(
+            f"What is closed for {cause} stays closed until people open it; leave the end out.",
+            field="ends_after",
+        )
     if not plans.SHORTEST_END <= ends_at - now <= plans.LONGEST_END:
         raise Invalid(
             f"A change ends {words(plans.SHORTEST_END)} to {words(plans.LONGEST_END)} after it is "

@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from routing import stream
+from routing.access import eyes
 from routing.audit import ledger
 from routing.changes import reasons
-from routing.core import plans, rights
+from routing.core import approval, plans, rights
 from routing.core.chain import Json
 from routing.core.errors import Forbidden, Invalid, Stale
 from routing.core.rights import Actor, Right, system_actor
@@ -85,10 +86,11 @@ def end(*, by: Actor, now: datetime, environment: EnvironmentName, id: int) -> G
 def review(
     *, by: Actor, now: datetime, environment: EnvironmentName, id: int, words: str
 ) -> GlassRow:
-    """Close the review of one that is over, with words; never by the person who broke it.
+    """Close the review of one that is over, with words; never by the person who broke it, nor by
+    an account that is tied to theirs.
 
-    Raises Forbidden, Invalid (no words of 5 characters or more), NotFound and Stale (it still
-    holds, or was reviewed); each is booked.
+    Raises Forbidden, RuleBroken, Invalid (no words of 5 characters or more), NotFound and Stale
+    (it still holds, or was reviewed); each is booked.
     """
     with _denied(Action.GLASS_REVIEW, by, now, environment, reason=words, id=id):
         rights.check(by, Right.APPROVE, environment)
@@ -103,6 +105,7 @@ def review(
                 "You broke this glass yourself; another reviewer or admin has to read what was "
                 "done under it."
             )
+        approval.check_tie(eyes.tie(kept.broken_by, by.id, now=now))
         said = _words(words, "A review needs words")
         with transaction.atomic(durable=True):
             if queries.one(environment, id).holds(now):

@@ -54,7 +54,7 @@ class Notebook:
 
     def note(self, event: Event) -> None:
         """Keep `event` until it is booked; a disk that is full is logged, not raised."""
-        line = json.dumps(_packed(event)) + "\n"
+        line = f"\n{json.dumps(_packed(event))}\n"  # a torn line before it stays one of its own
         try:
             with self._lock:
                 self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -87,7 +87,7 @@ class Notebook:
 
     def _lines(self) -> list[str]:
         try:
-            return [line for line in self._file.read_text("utf-8").splitlines() if line]
+            return [line for line in self._file.read_text("utf-8", "replace").splitlines() if line]
         except FileNotFoundError:
             return []
 

@@ -11,10 +11,10 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.changes import change, consent, reasons
-from routing.changes.change import SetFlag
 from routing.core import approval, plans, rights
 from routing.core.chain import Json
 from routing.core.errors import Invalid, Stale
+from routing.core.flags import SetFlag
 from routing.core.guards import Cause, Judgement
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Health, Path, PlanKind, PlanState

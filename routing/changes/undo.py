@@ -11,11 +11,11 @@ from routing.audit import ledger
 from routing.audit import queries as audit
 from routing.audit.queries import EntryRow, Filters
 from routing.changes import change
-from routing.changes.change import Applied, SetFlag
+from routing.changes.change import Applied
 from routing.core import plans, rights
 from routing.core.chain import Json
 from routing.core.errors import NotFound, RuleBroken, Stale
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, SetFlag
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Health, Outcome, Path
 from routing.schedule import queries as schedule

@@ -261,6 +261,6 @@ def check_tie(tie: str) -> None:
     if tie:
         raise RuleBroken(
             f"Refused by the rule {TIED}: within the last {TIES_FOR.days} days {tie}. Such two "
-            "accounts count as one pair of eyes; ask somebody else to approve.",
+            "accounts count as one pair of eyes; ask somebody else.",
             rule=TIED,
         )

@@ -10,10 +10,10 @@ from typing import Any
 from routing.audit import ledger as trail
 from routing.audit import queries as entries
 from routing.changes import change, publish
-from routing.changes.change import Applied, SetFlag
+from routing.changes.change import Applied
 from routing.changes.publish import Published
 from routing.core.errors import Refused
-from routing.core.flags import FlagName, State
+from routing.core.flags import FlagName, SetFlag, State
 from routing.core.matrix import Matrix
 from routing.core.values import Action, EnvironmentName, Health, Path
 from routing.deployments import crash, ledger, release

@@ -16,9 +16,8 @@ from django.db import connection
 
 from routing.audit import guards
 from routing.changes import change, route
-from routing.changes.change import SetFlag
 from routing.changes.route import SetRoute
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, SetFlag
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName, Health, Operation, Path
 from routing.deployments.parsed import IntegrationTest, SmokeTest

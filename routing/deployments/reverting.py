@@ -17,11 +17,11 @@ from django.db import transaction
 
 from routing import runs
 from routing.changes import change
-from routing.changes.change import Applied, SetFlag
+from routing.changes.change import Applied
 from routing.core import rollback
 from routing.core.approval import Bypass
 from routing.core.errors import Refused, Stale
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, SetFlag
 from routing.core.lifecycle import Stage
 from routing.core.rollback import PATH, Target
 from routing.core.values import Action, EnvironmentName, Health, Operation, Outcome

@@ -11,11 +11,11 @@ from django.core.management.base import CommandParser
 
 from routing import wiring
 from routing.changes import change, preview, schedule, wall
-from routing.changes.change import Applied, SetFlag
+from routing.changes.change import Applied
 from routing.changes.schedule import Booked, When
 from routing.core import plans, propagation
 from routing.core.errors import Invalid
-from routing.core.flags import FlagName, parse_flag
+from routing.core.flags import FlagName, SetFlag, parse_flag
 from routing.core.guards import Cause
 from routing.core.propagation import Propagation
 from routing.core.rights import Actor

@@ -1,7 +1,8 @@
-"""The long runs: `make chaos`, or `python -m tests.chaos --seed N --seconds 60 --minutes 22`.
+"""The long runs: `make chaos`, or `python -m tests.chaos --seed N --seconds 60 --minutes 30`.
 
-Each fault on each path for a minute, both paths down, five times the capacity. One line each, then
-the count; what does not fit into the minutes is called skipped, and the exit status is honest.
+Each fault on each path for a minute, both paths down, five times the capacity, PostgreSQL cut off
+and frozen. One line each, then the count; what does not fit into the minutes is called skipped,
+and the exit status is honest.
 """
 
 from __future__ import annotations
@@ -77,8 +78,11 @@ async def _overload(home: Path, said: argparse.Namespace) -> Sequence[list[str]]
 
 async def _outage(home: Path, how: str, said: argparse.Namespace) -> Sequence[list[str]]:
     """Take PostgreSQL away from a real server; two restarts fall into it."""
+    from tests import needs
     from tests.chaos import outage
 
+    if missing := needs.postgresql():
+        return [[missing]]
     outcome = await outage.run(home, how, seconds=said.seconds, rate=said.rate, seed=said.seed)
     _say(outcome.line())
     return [outcome.wrong]
@@ -111,7 +115,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32))
     parser.add_argument("--seconds", type=float, default=60.0, help="under each fault; 60")
     parser.add_argument("--rate", type=float, default=50.0, help="requests a second; 50")
-    parser.add_argument("--minutes", type=float, default=22.0, help="for all of it; 22")
+    parser.add_argument("--minutes", type=float, default=30.0, help="for all of it; 30")
     parser.add_argument("--only", nargs="*", default=[], help="names of runs, all without it")
     said = parser.parse_args()
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"

@@ -278,6 +278,8 @@ async def _outage(
         outcome.ready_s.append(await one.restart())
         await one.until("answers after the restart", lambda: _is_fresh(one), 60)
         await _rest(began, 2 * seconds / 3)
+        if one.decided()[DECLARED]:
+            outcome.wrong.append("the whole file did not lead to the last known flags")
         _damage(one.home)
         outcome.ready_s.append(await one.restart())
     await _rest(began, seconds)

@@ -51,6 +51,17 @@ def test_a_tie_counts_either_way_and_over_accounts_in_the_same_hands() -> None:
     assert eyes.tie(apart.id, second.id, now=NOW) == ""
 
 
+def test_two_accounts_that_one_person_made_are_not_two_people() -> None:
+    ada = made(SHELL, "ada", days=30)
+    first, second = made(ada, "first", days=6), made(ada, "second", days=5)
+    third = made(second, "third", days=4)
+    for one, other in ((first, second), (second, first), (first, third)):
+        assert "one person made both" in eyes.tie(one.id, other.id, now=NOW)
+        assert eyes.tie(one.id, other.id, now=NOW + timedelta(days=7)) == ""
+    shell, other_shell = made(SHELL, "ben", days=1), made(SHELL, "eve", days=1)
+    assert eyes.tie(shell.id, other_shell.id, now=NOW) == ""
+
+
 def test_a_grant_ties_two_but_puts_nobody_into_anybodys_hands() -> None:
     ada, ben = made(SHELL, "ada", days=30), made(SHELL, "ben", days=30)
     carol = person("carol", development=Role.VIEWER)

@@ -9,9 +9,9 @@ from typing import Any
 from routing.audit import queries as audit
 from routing.audit.queries import EntryRow
 from routing.changes import change, first_run
-from routing.changes.change import Applied, SetFlag
+from routing.changes.change import Applied
 from routing.core.chain import Json
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, SetFlag
 from routing.core.rights import Actor, shell_actor
 from routing.core.values import ActorKind, EnvironmentName, Health, Path, Role
 from routing.flags import queries

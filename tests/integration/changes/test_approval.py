@@ -234,7 +234,9 @@ def test_the_sweep_books_what_is_over_once(ada: pairs.Person) -> None:
     assert entry.after == {"state": "expired"}
 
 
-def test_two_who_apply_at_once_apply_once(ada: pairs.Person, ben: pairs.Person) -> None:
+def test_a_row_that_was_read_before_is_not_applied_again(
+    ada: pairs.Person, ben: pairs.Person
+) -> None:
     row = propose(ada.actor)
     approve(ben.actor, row)
     read = store.read(PROD, row.number)

@@ -11,7 +11,6 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger, verify
 from routing.changes import change
-from routing.changes.change import SetFlag
 from routing.core import booked
 from routing.core.errors import (
     Broken,
@@ -24,7 +23,7 @@ from routing.core.errors import (
     Stale,
     UnknownWord,
 )
-from routing.core.flags import FlagName, Subject
+from routing.core.flags import FlagName, SetFlag, Subject
 from routing.core.guards import Answer, Cause
 from routing.core.values import EnvironmentName, Operation, Path
 from routing.flags import queries, snapshot
@@ -262,14 +261,14 @@ def test_the_guards_see_the_matrix_in_force() -> None:
     ("sets", "kind"),
     [
         ([], Invalid),
-        ([change.SetFlag(flag=CACHING, on=False, base_version=1)] * 2, Invalid),
-        ([change.SetFlag(flag=CACHING, on=True, base_version=1, percentage=101)], Invalid),
-        ([change.SetFlag(flag=CACHING, on=True, base_version=1, percentage=-1)], Invalid),
-        ([change.SetFlag(flag="ENABLE_ALL", on=True, base_version=1)], UnknownWord),  # type: ignore[arg-type]
+        ([SetFlag(flag=CACHING, on=False, base_version=1)] * 2, Invalid),
+        ([SetFlag(flag=CACHING, on=True, base_version=1, percentage=101)], Invalid),
+        ([SetFlag(flag=CACHING, on=True, base_version=1, percentage=-1)], Invalid),
+        ([SetFlag(flag="ENABLE_ALL", on=True, base_version=1)], UnknownWord),  # type: ignore[arg-type]
     ],
     ids=["empty", "twice", "101", "-1", "unknown"],
 )
-def test_nonsense_is_refused_and_booked(sets: list[change.SetFlag], kind: type[Refused]) -> None:
+def test_nonsense_is_refused_and_booked(sets: list[SetFlag], kind: type[Refused]) -> None:
     lay()
     with pytest.raises(kind):
         apply(sets)

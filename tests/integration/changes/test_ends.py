@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from routing.changes import change, due, schedule
-from routing.changes.change import SetFlag
 from routing.changes.schedule import When
 from routing.core.errors import Invalid, NeedsConfirm, RuleBroken
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, SetFlag
+from routing.core.guards import Cause
 from routing.core.values import Action, EnvironmentName, PlanState
 from routing.schedule import queries
 from tests.integration.changes.ground import (
@@ -103,6 +103,13 @@ def test_an_end_is_1_min_to_7_days_away(away: timedelta) -> None:
     with pytest.raises(Invalid, match="ends 1 min to 7 d after"):
         apply([to(CACHING, False)], ends_at=NOW + away)
     assert is_on(CACHING)
+
+
+def test_what_is_closed_for_a_cause_does_not_open_by_itself() -> None:
+    closed = [to(FlagName.BEDROCK_PROVIDER, False)]
+    with pytest.raises(Invalid, match="stays closed until people open it"):
+        apply(closed, ends_at=NOW + HOUR, cause=Cause.SECURITY, confirmed=True)
+    assert is_on(FlagName.BEDROCK_PROVIDER)
 
 
 def in_production(sets: Sequence[SetFlag], **more: Any) -> change.Applied:

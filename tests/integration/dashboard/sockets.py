@@ -17,7 +17,7 @@ from dashboard import hub
 from hybridops import asgi
 from routing import stream, wiring
 from routing.changes import change
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, SetFlag
 from routing.core.values import EnvironmentName
 from tests.integration.dashboard.conftest import SHELL
 
@@ -64,7 +64,7 @@ async def switch(on: bool, version: int) -> None:
                 by=SHELL,
                 now=wiring.now(),
                 environment=DEV,
-                sets=[change.SetFlag(flag=FlagName.CACHING, on=on, base_version=version)],
+                sets=[SetFlag(flag=FlagName.CACHING, on=on, base_version=version)],
                 reason="seen from afar",
                 health=wiring.path_health(DEV),
             )

@@ -17,7 +17,7 @@ from routing.approvals.models import Proposal
 from routing.audit import queries as audit
 from routing.changes import change
 from routing.core.approval import Bypass
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, SetFlag
 from routing.core.values import EnvironmentName, Outcome, ProposalState, Role
 from routing.flags import queries as flags
 from tests.integration.dashboard.conftest import SHELL, ClientOf
@@ -141,7 +141,7 @@ def test_an_edit_or_another_base_ends_the_approval(two: Two) -> None:
         by=SHELL,
         now=wiring.now(),
         environment=PROD,
-        sets=[change.SetFlag(flag=MCP, on=False, base_version=1)],
+        sets=[SetFlag(flag=MCP, on=False, base_version=1)],
         reason="a rollback came first",
         typed_environment="production",
         confirmed=True,

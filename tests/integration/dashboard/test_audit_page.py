@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 from routing import wiring
 from routing.audit import queries
 from routing.changes import change
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, SetFlag
 from routing.core.values import Action, EnvironmentName
 from tests.integration.dashboard.conftest import SHELL, ClientOf
 
@@ -28,9 +28,7 @@ def switch(times: int = 1, reason: str = "<script>alert(1)</script> & more") -> 
             by=SHELL,
             now=wiring.now(),
             environment=DEV,
-            sets=[
-                change.SetFlag(flag=FlagName.CACHING, on=not state.on, base_version=state.version)
-            ],
+            sets=[SetFlag(flag=FlagName.CACHING, on=not state.on, base_version=state.version)],
             reason=reason,
             health=wiring.path_health(DEV),
         ).entry_seq

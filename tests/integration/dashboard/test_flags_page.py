@@ -15,7 +15,7 @@ from dashboard.views import levers
 from dashboard.views.gate import Visit
 from routing import wiring
 from routing.changes import change
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, SetFlag
 from routing.core.rights import Actor
 from routing.core.values import ActorKind, EnvironmentName, Role
 from routing.flags import queries
@@ -38,7 +38,7 @@ def others_switch(
         by=SHELL,
         now=wiring.now(),
         environment=DEV,
-        sets=[change.SetFlag(flag=flag, on=on, base_version=version)],
+        sets=[SetFlag(flag=flag, on=on, base_version=version)],
         reason="somebody else was here",
         confirmed=True,
         health=wiring.path_health(DEV),

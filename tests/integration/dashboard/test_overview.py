@@ -19,7 +19,7 @@ from routing import wiring
 from routing.audit import ledger
 from routing.changes import change
 from routing.core.decision import PathFacts, State
-from routing.core.flags import FlagName, Subject
+from routing.core.flags import FlagName, SetFlag, Subject
 from routing.core.guards import Cause
 from routing.core.health import Judged
 from routing.core.rights import Actor
@@ -163,7 +163,7 @@ def test_a_path_that_was_closed_for_security_is_no_lever(
         by=SHELL,
         now=wiring.now(),
         environment=DEV,
-        sets=[change.SetFlag(flag=FlagName.MCP_INTEGRATION, on=False, base_version=1)],
+        sets=[SetFlag(flag=FlagName.MCP_INTEGRATION, on=False, base_version=1)],
         reason="a leaked token",
         cause=Cause.SECURITY,
         confirmed=True,

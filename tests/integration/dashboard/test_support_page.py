@@ -12,7 +12,7 @@ from django.test import Client
 from routing import wiring
 from routing.audit import queries as audit
 from routing.changes import change
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, SetFlag
 from routing.core.values import EnvironmentName
 from routing.support import mode
 from tests.integration.dashboard.conftest import SHELL, ClientOf
@@ -35,7 +35,7 @@ def switch(on: bool, version: int = 1, environment: EnvironmentName = DEV) -> No
         by=SHELL,
         now=wiring.now(),
         environment=environment,
-        sets=[change.SetFlag(flag=FLAG, on=on, base_version=version)],
+        sets=[SetFlag(flag=FLAG, on=on, base_version=version)],
         reason="for the tests",
         typed_environment=str(environment),
         health=wiring.path_health(environment),

@@ -12,8 +12,11 @@ from django.test import Client
 from dashboard import told
 from dashboard.look import Look
 from routing import wiring
+from routing.access import people
 from routing.changes import due, glass
-from routing.core.values import EnvironmentName, Health, Path
+from routing.core.errors import RuleBroken
+from routing.core.rights import Actor
+from routing.core.values import ActorKind, EnvironmentName, Health, Path, Role
 from routing.flags import queries as flags
 from routing.glass import queries as broken
 from routing.schedule import queries
@@ -40,7 +43,7 @@ def text(answer: Any) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", answer.content.decode()))
 
 
-def test_the_review_tells_what_the_change_would_have_done_lately(client_of: ClientOf) -> None:
+def test_the_review_says_so_where_no_decision_is_stored(client_of: ClientOf) -> None:
     page = text(client_of("operator").get(f"/e/staging/flags/{CACHING}/set/?to=off"))
     assert "No decision is stored yet, so nothing can be said of the effect." in page
 
@@ -150,10 +153,10 @@ def test_a_set_in_which_nothing_changes_is_not_reviewed(client_of: ClientOf) -> 
 
 
 def test_a_change_is_undone_without_script_while_it_is_offered(client_of: ClientOf) -> None:
-    client = client_of("operator")
+    client, admin = client_of("operator"), client_of("admin")
     page = switch(client, CACHING, "off")
     (address,) = re.findall(r'action="(/e/staging/flags/undo/\d+/)"', page.content.decode())
-    assert client_of("admin").get("/e/staging/flags/").content.decode().count("/undo/") == 0
+    assert admin.get("/e/staging/flags/").content.decode().count("/undo/") == 0
     answer = client.post(address, follow=True)
     assert f"Undone: {CACHING} is on again in staging." in text(answer)
     assert is_on(CACHING, STG)
@@ -191,6 +194,15 @@ def test_its_review_is_closed_by_another_person_with_words(client_of: ClientOf) 
     assert own.status_code == 403
     items = [item.text for item in told.open_items(Look(STG, wiring.now()))]
     assert "waits for its review" in items[0]
+    breaker = Actor(kind=ActorKind.USER, id=row.broken_by, name="admin", grants={STG: Role.ADMIN})
+    made = people.create_user(
+        by=breaker, now=wiring.now(), username="puppet", grants={STG: Role.REVIEWER}
+    )
+    puppet = Actor(
+        kind=ActorKind.USER, id=made.pseudonym, name="puppet", grants={STG: Role.REVIEWER}
+    )
+    with pytest.raises(RuleBroken, match="count as one pair of eyes"):
+        glass.review(by=puppet, now=wiring.now(), environment=STG, id=row.id, words="all was well")
     answer = client_of("reviewer").post(
         f"/e/staging/break-glass/{row.id}/review/", {"words": "all was well"}, follow=True
     )

@@ -18,8 +18,7 @@ from django.db import connections
 from routing.audit import queries as trail
 from routing.audit.queries import EntryRow, Filters
 from routing.changes import change, first_run
-from routing.changes.change import SetFlag
-from routing.core.flags import FlagName
+from routing.core.flags import FlagName, SetFlag
 from routing.core.rights import Actor, shell_actor
 from routing.core.values import (
     Action,

@@ -224,6 +224,17 @@ def test_writes_the_plan_as_one_set_and_ends_verified(tmp_path: Folder) -> None:
     assert verify.verify().ok
 
 
+def test_in_production_it_waits_for_no_second_person_and_says_so(tmp_path: Folder) -> None:
+    judge(bed.PROD)
+    operation = start(DIRECT_ONLY, bed.PROD)
+    assert rollback.told(bed.run(operation, tmp_path, plan()))["end"] == "verified"
+    assert bed.share(FlagName.MCP_INTEGRATION, bed.PROD) == 0
+    (entry,) = [e for e in bed.booked(Action.FLAG_CHANGE) if e.environment == str(bed.PROD)]
+    assert "rollback" in str(entry.facts)
+    with pytest.raises(RuleBroken, match="needs a second person"):
+        bed.set_flag(FlagName.MCP_INTEGRATION, True, bed.PROD)
+
+
 def test_repeating_it_has_no_new_effects(tmp_path: Folder) -> None:
     assert rollback.told(bed.run(start(), tmp_path, plan()))["end"] == "verified"
     before, changes = states(), len(bed.booked(Action.FLAG_CHANGE))

@@ -24,7 +24,7 @@ from waffle.testutils import override_flag
 
 from routing.changes import drift
 from routing.core.flags import FlagName
-from routing.flags.models import Flag
+from routing.flags.models import Flag, Sample, Switch
 from tests.integration.changes.ground import DEV, STG, apply, entries, is_on, lay, to
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -218,8 +218,9 @@ def test_no_answer_sets_a_cookie_by_which_waffle_would_know_a_visitor_again(clie
     assert not [name for name in settings.MIDDLEWARE if "waffle" in name]
 
 
-def test_there_are_no_switches_and_no_samples() -> None:
+def test_no_switch_and_no_sample_is_laid() -> None:
     lay()
+    assert not Switch.objects.exists() and not Sample.objects.exists()
     assert waffle.switch_is_active(str(FlagName.CACHING)) is False
     assert waffle.sample_is_active(str(FlagName.CACHING)) is False
 
