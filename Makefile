@@ -29,7 +29,7 @@ test: ## unit; integration on SQLite, then on PostgreSQL and Redis; then a real 
 	@$(PYTHON) -m tests.run
 
 chaos: export HYBRIDOPS_HOME := $(CURDIR)/.venv/home
-chaos: ## paths that fail and too many requests, a minute each; CHAOS="--seed 1 --seconds 10"
+chaos: ## failing paths, too many requests, no database, a minute each; CHAOS="--seed 1"
 	@.ci/venv requirements-dev.txt
 	@$(PYTHON) -m tests.chaos $(CHAOS)
 
