@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 
 from routing.core.flags import FlagName
 from routing.core.guards import Cause
-from routing.core.values import Action, Outcome, Verdict
+from routing.core.values import Action, EnvironmentName, Outcome, Verdict
 from routing.deployments.origins import Origin
 
 BIGGEST = 2**63 - 1
@@ -226,6 +227,24 @@ class AuditFilter(forms.Form):
     def __init__(self, data: Any) -> None:
         super().__init__(data, label_suffix="")
         self.fields["where"].widget.attrs["data-first-filter"] = ""
+
+
+class FlagsFilter(forms.Form):
+    """What the Flags page is asked to show; both optional, both in the address."""
+
+    q = forms.CharField(required=False, max_length=100)
+    at = forms.DateTimeField(required=False)
+
+
+class HistoryFilter(forms.Form):
+    """Which part of a flag's history is shown: of one environment or all, and before an entry."""
+
+    before = forms.IntegerField(required=False, min_value=1, max_value=BIGGEST)
+
+    def __init__(self, data: Any, *, environments: Sequence[EnvironmentName]) -> None:
+        super().__init__(data)
+        choices = [("", "all")] + [(str(e), str(e)) for e in environments]
+        self.fields["in"] = forms.ChoiceField(required=False, choices=choices)
 
 
 class DeploymentFilter(forms.Form):

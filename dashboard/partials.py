@@ -66,6 +66,7 @@ def flags_grid(
         now=now,
         desired=desired.of(environment),
         planned=schedule.waiting(environment),
+        asked={flag: at for (_, flag), at in flags.asked([environment]).items()},
     )
 
 

@@ -16,6 +16,7 @@ from dashboard.views import (
     deployments,
     drafts,
     drift,
+    flags,
     glass,
     operations,
     overview,
@@ -92,7 +93,8 @@ urlpatterns: list[URLPattern] = [
     path("sign-out/", actions.sign_out, name="sign-out"),
     path("password/", actions.password, name="password"),
     path("e/<environment:environment>/", overview.page, name="overview"),
-    path("e/<environment:environment>/flags/", pages.flags, name="flags"),
+    path("e/<environment:environment>/flags/", flags.page, name="flags"),
+    path("e/<environment:environment>/flags/<flag:name>/", flags.flag, name="flag"),
     path("e/<environment:environment>/flags/<flag:name>/set/", actions.set_flag, name="flag-set"),
     path("e/<environment:environment>/flags/set/", sets.page, name="flags-set"),
     path(

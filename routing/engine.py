@@ -38,6 +38,7 @@ from routing.cost.meter import Meter
 from routing.decisions.log import DecisionLog
 from routing.deployments.engine import Tools
 from routing.flags import snapshot as flags
+from routing.flags import uses
 from routing.fleet import heartbeat
 from routing.fleet.queries import EnvironmentRow
 from routing.inforce.reading import Reading
@@ -269,6 +270,7 @@ class Engine:
         ledger.flush_denials(now=self.clock())
         proposal_ends.sweep(self.clock())
         support.reconcile(self.clock())  # no commit tells that the end of a session has come
+        uses.report(now=self.clock())
 
     def _keep_time(self) -> None:
         due.keep(self.settings.environments, self.clock())

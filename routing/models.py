@@ -14,7 +14,7 @@ from routing.deployments.models import (
     DeploymentFinding,
     DeploymentTest,
 )
-from routing.flags.models import Flag, FlagSet, FlagState, FlagTouch, Sample, Switch
+from routing.flags.models import Flag, FlagSet, FlagState, FlagTouch, FlagUse, Sample, Switch
 from routing.fleet.models import Environment, LoopLease, Process
 from routing.glass.models import BrokenGlass
 from routing.health.models import HealthMinute, PathHealth
@@ -44,6 +44,7 @@ __all__ = [
     "FlagSet",
     "FlagState",
     "FlagTouch",
+    "FlagUse",
     "HealthMinute",
     "LoopLease",
     "MatrixDraft",

@@ -19,6 +19,7 @@ from routing.core.errors import Stale
 from routing.core.flags import FlagName
 from routing.core.health import Known, Looked
 from routing.core.values import EnvironmentName, Path
+from routing.flags import uses
 from routing.fleet import leases
 from routing.fleet.leases import Lease
 from routing.health import queries, snapshot, store
@@ -112,6 +113,7 @@ class HybridHealthMonitor:
 
     async def _look(self, environment: EnvironmentName, path: Path) -> _Seen:
         flags = self._flags(environment)
+        uses.note(environment, uses.PROBE)
         client = self._client(environment, path)
         seen = _Seen(
             environment=environment,

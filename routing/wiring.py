@@ -33,7 +33,7 @@ from routing.cost import snapshot as costs
 from routing.decisions.record import Caller
 from routing.deployments import first, history
 from routing.engine import Engine
-from routing.flags import kill, lastgood
+from routing.flags import kill, lastgood, uses
 from routing.flags import queries as flag_rows
 from routing.flags import snapshot as flags
 from routing.fleet import clock
@@ -192,6 +192,7 @@ def situation(environment: EnvironmentName, subject: Subject) -> State:
     """Return what is in force in `environment` now, from memory alone."""
     found = path_health(environment)
     kept, switched = matrices.current(), flags.current()
+    uses.note(environment, uses.DECISION)
     overrides = kept.overrides_of(environment)
     return State(
         matrix=kept.of(environment),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dashboard.cards.wording import flag_text
-from routing.core.flags import FlagName, State
+from routing.core.flags import DECLARED, FlagName, State, leftover
 from routing.core.values import EnvironmentName
 from routing.deployments.desired import Desired
 from routing.flags.queries import Cell, FlagRow, Grid
@@ -41,14 +41,18 @@ class FlagCard:
     """One flag: what it is for, its state here, and in the other environments of this person.
 
     `row` is its place in the grid, counted from 1 in declared order, for both sides of the grid.
+    `asked_at` is when it was last asked for here; `leftover` says why it looks left over, if so.
     """
 
     name: FlagName
     row: int
     purpose: str
     when_off: str
+    owner: str
     here: FlagCell
     elsewhere: tuple[FlagCell, ...]
+    asked_at: datetime | None = None
+    leftover: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +79,12 @@ def flags_grid(
     now: datetime,
     desired: Desired,
     planned: Sequence[PlanRow] = (),
+    asked: Mapping[FlagName, datetime] | None = None,
 ) -> FlagsGrid:
     """Word `grid` as seen from `environment`; flags that were never laid there are left out.
 
-    `planned` is what waits there, for the ends of what holds for a while.
+    `planned` is what waits there, for the ends of what holds for a while; `asked` tells when
+    each was last asked for there.
     """
     drifted = environment in grid.drifted
     return FlagsGrid(
@@ -86,7 +92,7 @@ def flags_grid(
         version=grid.versions.get(environment, 0),
         now=now,
         rows=tuple(
-            flag_card(row, environment, names, desired, planned)
+            _noted(flag_card(row, environment, names, desired, planned), asked or {}, now)
             for row in grid.rows
             if environment in row.cells
         ),
@@ -111,9 +117,16 @@ def flag_card(
         row=list(FlagName).index(row.name) + 1,
         purpose=row.purpose,
         when_off=row.when_off,
+        owner=row.owner,
         here=replace(_flag_cell(here, names, desired, row.name), ends_at=min(ends, default=None)),
         elsewhere=tuple(_flag_cell(cell, names, None, row.name) for cell in others),
     )
+
+
+def _noted(card: FlagCard, asked: Mapping[FlagName, datetime], now: datetime) -> FlagCard:
+    at = asked.get(card.name)
+    why = leftover(DECLARED[card.name], changed_at=card.here.changed_at, asked_at=at, now=now)
+    return replace(card, asked_at=at, leftover=why)
 
 
 def _flag_cell(

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from dashboard import cards, forms, partials
 from dashboard.cards import audit as words
-from dashboard.views import gate, levers, overview
+from dashboard.views import gate, overview
 from dashboard.views.gate import Visit
 from routing import wiring
 from routing.access import queries as access
@@ -41,13 +41,6 @@ def home(request: HttpRequest) -> HttpResponse:
 def favicon(request: HttpRequest) -> HttpResponse:
     """Lead browsers that ask for it by habit to the drawn one."""
     return HttpResponseRedirect(static("dashboard/favicon.svg"))
-
-
-@require_safe
-@gate.page("flags")
-def flags(request: HttpRequest, visit: Visit) -> HttpResponse:
-    """Show all flags in all environments that the person may see."""
-    return render(request, "dashboard/flags.html", levers.context(visit))
 
 
 @require_safe

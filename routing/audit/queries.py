@@ -51,11 +51,12 @@ class EntryRow:
 class Filters:
     """What to show; None shows all. `since` is inclusive, `until` is not.
 
-    An empty `environment` shows what concerns none, such as accounts. `actions` shows any of
-    them.
+    An empty `environment` shows what concerns none, such as accounts. `environments` and
+    `actions` show any of them.
     """
 
     environment: EnvironmentName | Literal[""] | None = None
+    environments: Collection[EnvironmentName] | None = None
     actor: str | None = None
     action: Action | None = None
     actions: Collection[Action] | None = None
@@ -101,9 +102,10 @@ _RAW = ("stream", "seq", "body", "prev", "hash")
 def _asked(filters: Filters) -> dict[str, Any]:
     asked: dict[str, Any] = {
         "environment": filters.environment,
+        "environment__in": _words(filters.environments),
         "actor": filters.actor,
         "action": filters.action,
-        "action__in": None if filters.actions is None else [str(one) for one in filters.actions],
+        "action__in": _words(filters.actions),
         "object_type": filters.object_type,
         "object_id": filters.object_id,
         "outcome": filters.outcome,
@@ -111,6 +113,10 @@ def _asked(filters: Filters) -> dict[str, Any]:
         "at__lt": filters.until,
     }
     return {name: value for name, value in asked.items() if value is not None}
+
+
+def _words(wanted: Collection[object] | None) -> list[str] | None:
+    return None if wanted is None else [str(one) for one in wanted]
 
 
 def _row(stream: str, seq: int, text: Any, prev: Any, digest: Any) -> EntryRow:

@@ -109,14 +109,20 @@ def as_json(state: State) -> dict[str, Json]:
     }
 
 
-def _row(entry: Entry, said: Any) -> Row:
-    state = State(
+def state_of(said: Any) -> State:
+    """Return the state of a flag as an entry has it; raises KeyError, TypeError, ValueError."""
+    return State(
         on=_is(said["on"], bool),
         percentage=_whole(said["percentage"]),
         groups=tuple(_is(group, str) for group in said["groups"]),
         version=_whole(said["version"]),
     )
-    return Row(state=state, entry_seq=entry.seq, changed_by=entry.actor, changed_at=entry.at)
+
+
+def _row(entry: Entry, said: Any) -> Row:
+    return Row(
+        state=state_of(said), entry_seq=entry.seq, changed_by=entry.actor, changed_at=entry.at
+    )
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

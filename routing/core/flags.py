@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from routing.core.errors import UnknownWord
@@ -28,13 +29,17 @@ class FlagName(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """A flag as the product declares it; `on_in` names the environments where it starts on."""
+    """A flag as the product declares it; `on_in` names the environments where it starts on.
+
+    One that is for a while says when it `expires`, by the day in UTC; a lever for good does not.
+    """
 
     name: FlagName
     purpose: str
     when_off: str
     owner: str
     on_in: frozenset[EnvironmentName]
+    expires: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +164,25 @@ DECLARED: Mapping[FlagName, Declared] = {
         ),
     )
 }
+
+
+UNUSED_AFTER = timedelta(days=30)
+
+
+def leftover(
+    declared: Declared, *, changed_at: datetime, asked_at: datetime | None, now: datetime
+) -> str:
+    """Say why a flag looks left over in an environment, empty where it does not.
+
+    It has expired, or was neither asked for nor changed within 30 days.
+    """
+    if declared.expires is not None and now.date() >= declared.expires:
+        return f"expired on {declared.expires}: take it out of the code, or give it a new day"
+    if now - max(changed_at, asked_at or changed_at) < UNUSED_AFTER:
+        return ""
+    if asked_at is None:
+        return "never asked for: does anything still need it?"
+    return f"not asked for in {(now - asked_at).days} days: does anything still need it?"
 
 
 def defaults(environment: EnvironmentName) -> dict[FlagName, bool]:

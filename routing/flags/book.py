@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from datetime import datetime
 
 from routing.audit import body
 from routing.audit import queries as audit
@@ -14,16 +15,21 @@ from routing.core.values import EnvironmentName, Outcome
 BATCH = 100
 
 
-def of(environment: EnvironmentName, wanted: Collection[str] = ()) -> Book:
+def of(
+    environment: EnvironmentName, wanted: Collection[str] = (), until: datetime | None = None
+) -> Book:
     """Return what is booked of `environment`, reading back no further than `wanted` needs.
 
-    Raises AuditBroken where an entry on the way was altered or does not tell.
+    With `until`, what was booked before that moment. Raises AuditBroken where an entry on the
+    way was altered or does not tell.
     """
-    return booked.fold(_newest_first(environment), wanted)
+    return booked.fold(_newest_first(environment, until), wanted)
 
 
-def _newest_first(environment: EnvironmentName) -> Iterator[Entry]:
-    asked = audit.Filters(environment=environment, actions=booked.SETTING, outcome=Outcome.DONE)
+def _newest_first(environment: EnvironmentName, until: datetime | None) -> Iterator[Entry]:
+    asked = audit.Filters(
+        environment=environment, actions=booked.SETTING, outcome=Outcome.DONE, until=until
+    )
     before: int | None = None
     while True:
         page = audit.page(filters=asked, before_seq=before, size=BATCH)

@@ -120,3 +120,19 @@ class FlagTouch(models.Model):
 
     def __str__(self) -> str:
         return f"flags of {self.environment_id}, touched {self.touched} times"
+
+
+class FlagUse(models.Model):
+    """When a flag of one environment was last asked for, as the processes tell now and then."""
+
+    environment = models.ForeignKey("routing.Environment", on_delete=models.CASCADE)
+    flag = models.CharField(max_length=100)
+    evaluated_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["environment", "flag"], name="one_use_per_env"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.flag} in {self.environment_id}, last asked {self.evaluated_at}"

@@ -13,7 +13,7 @@ from routing.audit import body
 from routing.core.flags import DECLARED, FlagName, State
 from routing.core.values import EnvironmentName
 from routing.flags import book, store
-from routing.flags.models import FlagSet, FlagState
+from routing.flags.models import FlagSet, FlagState, FlagUse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,20 @@ def grid(environments: Iterable[EnvironmentName]) -> Grid:
     )
 
 
+def grid_at(environments: Iterable[EnvironmentName], moment: datetime) -> Grid:
+    """Return the flags as they were booked before `moment`; there is no cell where none was laid.
+
+    Read from the trail; raises AuditBroken where it does not tell.
+    """
+    wanted = tuple(environments)
+    cells: dict[FlagName, dict[EnvironmentName, Cell]] = {flag: {} for flag in FlagName}
+    versions = {name: _put_booked(cells, name, moment) for name in wanted}
+    return Grid(
+        rows=tuple(_row(flag, kept) for flag, kept in cells.items()),
+        versions={name: version for name, version in versions.items() if version},
+    )
+
+
 def changed(environment: EnvironmentName) -> tuple[int, datetime | None]:
     """Return the version of the flags of `environment` and when it came, by the database's clock.
 
@@ -95,11 +109,25 @@ def changed(environment: EnvironmentName) -> tuple[int, datetime | None]:
     return (row.version, row.changed_at) if row else (0, None)
 
 
+def asked(
+    environments: Iterable[EnvironmentName],
+) -> dict[tuple[EnvironmentName, FlagName], datetime]:
+    """Return when each flag was last asked for, to a minute; what is missing never was."""
+    known = set(FlagName)
+    return {
+        (EnvironmentName(row.environment_id), FlagName(row.flag)): row.evaluated_at
+        for row in FlagUse.objects.filter(environment_id__in=tuple(environments))
+        if row.flag in known
+    }
+
+
 def _put_booked(
-    cells: Mapping[FlagName, dict[EnvironmentName, Cell]], environment: EnvironmentName
+    cells: Mapping[FlagName, dict[EnvironmentName, Cell]],
+    environment: EnvironmentName,
+    until: datetime | None = None,
 ) -> int:
     """Put what is booked in place of what the table says; return the set's version as booked."""
-    found = book.of(environment, DECLARED)
+    found = book.of(environment, DECLARED, until)
     for flag, kept in cells.items():
         kept.pop(environment, None)
         row = found.rows.get(flag)

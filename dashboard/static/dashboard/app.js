@@ -67,6 +67,15 @@ function isTyping(target) {
   return target instanceof Element && target.closest("input, textarea, select, [contenteditable]");
 }
 
+// From lever to lever; a row that a search has hidden is none.
+function step(by) {
+  const stops = [...document.querySelectorAll("[data-step]")].filter((one) => one.offsetParent);
+  const row = document.activeElement?.closest("[data-flag]");
+  const here = stops.findIndex((one) => one === document.activeElement || row?.contains(one));
+  const next = here < 0 ? (by > 0 ? 0 : stops.length - 1) : here + by;
+  stops[Math.min(Math.max(next, 0), stops.length - 1)]?.focus();
+}
+
 let awaitsPage = false;
 
 function onKey(event) {
@@ -85,6 +94,8 @@ function onKey(event) {
     document.getElementById("help")?.showModal();
   } else if (event.key === "u") {
     document.querySelector("[data-undo]")?.click();
+  } else if (event.key === "j" || event.key === "k") {
+    step(event.key === "j" ? 1 : -1);
   } else if (event.key === "e") {
     const list = document.getElementById("environments");
     if (list) {

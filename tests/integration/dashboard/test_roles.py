@@ -31,6 +31,7 @@ EXPECTED: dict[tuple[str, str], tuple[dict[str, Any], tuple[int, ...]]] = {
     ("sign-out", "POST"): ({}, (302, 302, 302, 302, 302, 302)),
     ("overview", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("flags", "GET"): (HERE, (SIGN_IN, 200, 200, 200, 200, 404)),
+    ("flag", "GET"): (FLAG, (SIGN_IN, 200, 200, 200, 200, 404)),
     ("flag-set", "GET"): (FLAG, (SIGN_IN, 403, 403, 200, 200, 404)),
     ("flag-set", "POST"): (FLAG, (SIGN_IN, 403, 403, 302, 302, 404)),
     ("flags-set", "GET"): (HERE, (SIGN_IN, 403, 403, 200, 200, 404)),
