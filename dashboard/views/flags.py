@@ -37,6 +37,7 @@ def page(request: HttpRequest, visit: Visit) -> HttpResponse:
         status = Invalid.status if form.errors else 200
         return render(request, "dashboard/flags.html", told, status=status)
     told = {"visit": visit, "form": form, "past": _past(visit, said["at"])}
+    told |= {"at": pasts.moment(said["at"])}
     return render(request, "dashboard/flags_past.html", told)
 
 
@@ -97,6 +98,5 @@ def flag(request: HttpRequest, visit: Visit, name: FlagName) -> HttpResponse:
         "older_than": form.cleaned_data["before"],
         "older": found.next_before_seq,
         "may_change": visit.may(Right.CHANGE),
-        "at": pasts.moment(visit.now),
     }
     return render(request, "dashboard/flag.html", told)

@@ -21,7 +21,7 @@ def test_one_proposes_another_approves_the_first_applies(
 ) -> None:
     operator = signed_in("operator", java_script_enabled=script)
     operator.goto("/e/production/flags/")
-    lever = operator.locator(f'.levers [data-flag="{MCP}"]').get_by_role("link")
+    lever = operator.locator(f'.levers [data-flag="{MCP}"] .lever').get_by_role("link")
     turns = "off" if "Switch off" in lever.inner_text() else "on"
     lever.click()
     operator.get_by_label("Reason").fill("the vendor asks for it")

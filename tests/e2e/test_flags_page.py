@@ -103,7 +103,7 @@ def test_a_change_that_stops_something_asks_where_the_eye_is(
 def test_production_is_reviewed_before_it_changes(signed_in: SignedIn) -> None:
     page = signed_in("operator")
     page.goto("/e/production/flags/")
-    page.locator(f'.levers [data-flag="{CACHING}"]').get_by_role("link").click()
+    page.locator(f'.levers [data-flag="{CACHING}"] .lever').get_by_role("link").click()
     expect(page).to_have_title(re.compile(f"Switch off {CACHING} · production · HybridOps"))
     page.get_by_label("Reason").fill("serves answers of yesterday")
     page.get_by_label("Type production to go on").fill("production")
@@ -183,5 +183,5 @@ def test_production_looks_like_production(signed_in: SignedIn) -> None:
 def test_a_viewer_finds_no_lever(signed_in: SignedIn) -> None:
     page = signed_in("viewer")
     page.goto("/e/development/flags/")
-    expect(page.locator(".levers button, .levers a")).to_have_count(0)
+    expect(page.locator(".lever button, .lever a")).to_have_count(0)
     expect(page.get_by_role("link", name="Audit")).to_have_count(0)

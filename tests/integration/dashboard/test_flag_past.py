@@ -90,7 +90,7 @@ def test_a_search_leaves_the_rows_that_say_it(
     client_of: ClientOf, asked: str, rows: list[int]
 ) -> None:
     page = client_of("viewer").get("/e/development/flags/", {"q": asked}).content.decode()
-    found = re.search(r'<div id="found" class="found([^"]*)">', page)
+    found = re.search(r'<div id="found" class="stack found([^"]*)">', page)
     assert found and found[1].split() == [f"f-{row}" for row in rows]
     assert f"{len(rows)} of 7 flags" in page
     assert (
