@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -213,18 +214,29 @@ def _row(stream: str, kept: segment.Record, body: dict[str, Any]) -> tuple[Any, 
 
 
 def insert(rows: Sequence[tuple[Any, ...]]) -> None:
-    """Store `rows` in one statement.
+    """Store `rows` in a few statements.
 
     The request path shares the interpreter with this, and models would cost four times as much:
-    one statement means that the database works without the interpreter's lock.
+    one statement for many rows means that the database works without the interpreter's lock.
+    Numbers of rows are powers of two, since SQLite keeps each statement that it has compiled:
+    as many as there are numbers would take tens of MiB.
     """
-    one = f"({', '.join(['%s'] * len(_COLUMNS))})"
+    at = 0
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {Decision._meta.db_table} ({', '.join(_COLUMNS)}) "  # noqa: S608 - names
-            f"VALUES {', '.join([one] * len(rows))}",
-            [value for row in rows for value in row],
-        )
+        while at < len(rows):
+            size = 1 << ((len(rows) - at).bit_length() - 1)  # the largest power that is left
+            values = [value for row in rows[at : at + size] for value in row]
+            cursor.execute(_statement(size), values)
+            at += size
+
+
+@cache
+def _statement(size: int) -> str:
+    one = f"({', '.join(['%s'] * len(_COLUMNS))})"
+    return (
+        f"INSERT INTO {Decision._meta.db_table} ({', '.join(_COLUMNS)}) "  # noqa: S608 - names
+        f"VALUES {', '.join([one] * size)}"
+    )
 
 
 def _read(kept: segment.Record) -> dict[str, Any]:
