@@ -234,6 +234,7 @@ def test_after_a_downtime_it_is_made_at_most_15_min_late(late_s: int, state: Pla
 def test_it_is_cancelled_once_and_then_not_made() -> None:
     booked = plan([to(CACHING, False)])
     asked: dict[str, Any] = {"now": NOW, "environment": STG, "id": booked.row.id}
+    asked["health"] = UNKNOWN
     done = schedule.cancel(by=OPERATOR, reason="not needed", **asked)
     assert stand(booked).state is PlanState.CANCELLED
     assert stand(booked).entry_seq == done.entry_seq

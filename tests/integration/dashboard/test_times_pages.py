@@ -66,6 +66,19 @@ def test_a_change_for_later_changes_nothing_yet_and_is_listed(client_of: ClientO
     assert queries.waiting(STG) == ()
 
 
+def test_an_end_is_cancelled_and_its_change_stays(client_of: ClientOf) -> None:
+    client = client_of("operator")
+    switch(client, CACHING, "off", ends_after="60")
+    (row,) = queries.waiting(STG)
+    listed = text(client.get("/e/staging/schedule/"))
+    assert "Cancel this end" in listed and "keep the change without an end" in listed
+    place = f"/e/staging/schedule/{row.id}/cancel/"
+    assert client.post(place, {"reason": ""}).status_code == 400
+    answer = client.post(place, {"reason": "it is better without"}, follow=True)
+    assert f"End {row.id} is cancelled" in text(answer)
+    assert queries.waiting(STG) == () and not is_on(CACHING, STG)
+
+
 @pytest.mark.parametrize(
     ("at", "words"),
     [
