@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from routing import wiring
 from routing.access import people
 from routing.audit import verify
 from routing.changes import due, schedule
 from routing.changes.schedule import Booked, When
 from routing.core import approval
-from routing.core.errors import Forbidden, Invalid, NeedsConfirm, RuleBroken, Stale
+from routing.core.errors import Broken, Forbidden, Invalid, NeedsConfirm, RuleBroken, Stale
 from routing.core.flags import FlagName
 from routing.core.guards import Cause
 from routing.core.rights import Actor
@@ -294,3 +295,25 @@ def test_what_needs_a_second_person_is_refused_when_it_is_planned() -> None:
         plan(sets, by=ADMIN, environment=PROD, typed_environment="production", confirmed=True)
     assert refused.value.facts["rule"] == approval.REQUIRED
     assert run() == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "word", "problem"),
+    [
+        ("sets", '[{"flag": "ENABLE_ALL"}]', "flags of planned changes: 'ENABLE_ALL' is no Flag"),
+        ("cause", "boredom", "causes of planned changes: 'boredom' is no Cause"),
+        ("asked_kind", "ghost", "askers of planned changes: 'ghost' is no ActorKind"),
+    ],
+)
+def test_a_stored_word_that_is_none_of_ours_stops_the_start(
+    column: str, word: str, problem: str
+) -> None:
+    number = plan([to(CACHING, False)]).row.id
+    plan([to(BEDROCK, False)], cause=Cause.SECURITY, confirmed=True)
+    wiring.start_checks()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE routing_plannedchange SET {column} = %s WHERE id = %s", [word, number]
+        )
+    with pytest.raises(Broken, match=problem):
+        wiring.start_checks()
