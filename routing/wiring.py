@@ -119,7 +119,13 @@ def first_run(*, by: Actor, now: datetime) -> list[people.Created]:
     if people.any_exists():
         return []
     return [
-        people.create_user(by=by, now=now, username=str(role), grants=dict.fromkeys(served, role))
+        people.create_user(
+            by=by,
+            now=now,
+            username=str(role),
+            grants=dict.fromkeys(served, role),
+            reason="the first accounts of this installation",
+        )
         for role in Role
     ]
 

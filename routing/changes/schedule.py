@@ -14,8 +14,8 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.changes import approval as approvals
-from routing.changes import change, consent, reasons
-from routing.core import approval, plans, rights
+from routing.changes import change, consent
+from routing.core import approval, plans, reasons, rights
 from routing.core.chain import Json
 from routing.core.errors import Invalid, RuleBroken, Stale
 from routing.core.flags import FlagName, SetFlag, State

@@ -259,7 +259,9 @@ def test_an_alarm_is_seen_once_by_somebody_who_may_change() -> None:
 
 
 def test_whoever_lost_the_right_meanwhile_changes_nothing_any_more() -> None:
-    made = people.create_user(by=SHELL, now=NOW, username="olga", grants={STG: Role.OPERATOR})
+    made = people.create_user(
+        reason="for a test", by=SHELL, now=NOW, username="olga", grants={STG: Role.OPERATOR}
+    )
     olga = Actor(kind=ActorKind.USER, id=made.pseudonym, name="olga", grants={STG: Role.OPERATOR})
     first = plan([to(CACHING, False)], by=olga)
     assert run() == 1 and stand(first).state is PlanState.DONE

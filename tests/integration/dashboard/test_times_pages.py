@@ -209,7 +209,11 @@ def test_its_review_is_closed_by_another_person_with_words(client_of: ClientOf) 
     assert "waits for its review" in items[0]
     breaker = Actor(kind=ActorKind.USER, id=row.broken_by, name="admin", grants={STG: Role.ADMIN})
     made = people.create_user(
-        by=breaker, now=wiring.now(), username="puppet", grants={STG: Role.REVIEWER}
+        reason="for a test",
+        by=breaker,
+        now=wiring.now(),
+        username="puppet",
+        grants={STG: Role.REVIEWER},
     )
     puppet = Actor(
         kind=ActorKind.USER, id=made.pseudonym, name="puppet", grants={STG: Role.REVIEWER}

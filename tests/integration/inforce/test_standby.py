@@ -76,7 +76,7 @@ def kept(home: Folder, **more: Any) -> tuple[str, Loaded]:
     lay()
     apply(sets=[to(FlagName.CACHING, False)])
     made = tokens.issue(
-        by=SHELL, now=NOW, environment=PROD, role=Role.VIEWER, name="jobs",
+        reason="for a test", by=SHELL, now=NOW, environment=PROD, role=Role.VIEWER, name="jobs",
         expires_at=NOW + timedelta(days=30),
     )  # fmt: skip
     loaded = replace(load(), **more)
