@@ -319,6 +319,7 @@ def _token() -> str:
     from routing.core.values import EnvironmentName, Role
 
     made = tokens.issue(
+        reason="measuring propagation",
         by=shell_actor(user="bench", host="here"),
         now=wiring.now(),
         environment=EnvironmentName(PLACE),

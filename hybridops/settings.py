@@ -243,6 +243,7 @@ INSTALLED_APPS = [
     "waffle",
 ]
 MIDDLEWARE = [
+    "dashboard.views.gate.Patient",  # around the session's own questions as well
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -33,7 +33,7 @@ from routing.core.values import (
 )
 from routing.decisions import record
 from routing.flow import Flow, Left
-from routing.paths.base import Answer, Call, Message, PathClient, PathError
+from routing.paths.base import Answer, Billed, Call, Message, PathClient, PathError
 
 ATTEMPT_SHARE = 0.6  # of what remains, while another path is left (product.md section 3)
 LEAST_S = 0.05  # an attempt with less time than this is not worth its connection
@@ -94,6 +94,7 @@ class Run:
     clock: Callable[[], float] = time.monotonic
     attempts: list[Attempt] = field(default_factory=list)
     skips: dict[Path, Skip] = field(default_factory=dict)
+    billed: list[Billed] = field(default_factory=list)  # of attempts that failed
     answer: Answer | None = None
     failure: Failure | None = None
     said_s: float | None = None
@@ -241,6 +242,8 @@ class Attempts:
             return Failure.TIMEOUT, f"No answer within {timeout_s:.1f} s."
         except PathError as error:
             run.said_s = error.retry_after_s
+            if error.billed is not None:
+                run.billed.append(error.billed)
             return error.failure, error.detail
         return None, ""
 

@@ -42,6 +42,16 @@ class Budgets:
         self._earlier: dict[EnvironmentName, _Earlier] = {}
         self._told: set[tuple[EnvironmentName, str, int, str, date, int]] = set()
 
+    def begin(self, now: datetime) -> None:
+        """Hold the limits in force as if nothing had been spent, until a look says what was.
+
+        Where the database is away that is the only amount known: each limit then stops whoever
+        spends all of it anew, in this process.
+        """
+        for environment in self._environments:
+            inforce = snapshot.current().of(environment)
+            self._meter.learn(environment, inforce, {}, upto=0, now=now)
+
     def look(self, upto: int, now: datetime) -> None:
         """Read what is stored, tell the meter, book alerts; not more often than once a second.
 

@@ -1,7 +1,8 @@
 """What a run may and does cost: the budget asked before its attempts, the charge told after.
 
 A cached answer asks no budget and costs nothing. What a model may have been paid for without
-telling (a stream that its caller left, an attempt that ran out of time) leaves a charge open.
+telling (a stream that its caller left, an attempt that ran out of time) leaves a charge open; an
+attempt that failed and told its tokens (an answer that was filtered) is charged like an answer.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from routing.core.cost import Charge
 from routing.core.telling import Spent
 from routing.core.values import Operation
 from routing.cost.meter import Meter
+from routing.paths.base import Answer, Billed
 
 
 class Till:
@@ -42,13 +44,14 @@ class Till:
         answer, environment = run.answer, run.ask.caller.environment
         if answer is not None and run.repeats:
             return self._meter.charge(environment, model=answer.model, tokens=None, cached=True)
-        is_open = _is_open(run)
-        if answer is None and not is_open:
+        told = answer or next((billed for billed in run.billed if billed.usage), None)
+        is_open = _is_open(run, told)
+        if told is None and not is_open:
             return None
-        usage = answer.usage if answer else None
+        usage = told.usage if told else None
         return self._meter.charge(
             environment,
-            model=answer.model if answer else "",
+            model=told.model if told else "",
             tokens=(usage.input_tokens, usage.output_tokens) if usage else None,
             is_open=is_open,
         )
@@ -60,11 +63,13 @@ class Till:
             self._meter.take(caller.environment, caller.tenant, charge, seq, now)
 
 
-def _is_open(run: Run) -> bool:
-    """Tell whether an attempt may have been billed without its tokens being told.
+def _is_open(run: Run, told: Answer | Billed | None) -> bool:
+    """Tell whether an attempt beside the one that is charged by what it `told` may be billed.
 
     One that did not fail and gave no answer was left by its caller on the way; one that broke off
     after it had begun to speak has used some all the same.
     """
-    left = run.answer is None and (run.begun or any(a.failure is None for a in run.attempts))
-    return left or any(a.failure in allowance.UNTOLD for a in run.attempts)
+    broke_off = told is None and run.begun
+    left = run.answer is None and any(a.failure is None for a in run.attempts)
+    untold = any(a.failure in allowance.UNTOLD for a in run.attempts)
+    return broke_off or left or untold or any(billed is not told for billed in run.billed)

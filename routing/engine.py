@@ -209,6 +209,7 @@ class Engine:
             await self.keeper.start_all()
         await importing
         await self.reading.open(database=database)
+        self.shipping.budgets.begin(self.clock())
         if not self.reading.standing().stale:
             async with loops.hand("budgets") as hand:
                 await hand.try_to(self.shipping.budgets.look, 0, self.clock())

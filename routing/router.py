@@ -22,6 +22,7 @@ from routing.compliance import gate
 from routing.compliance.policy import Broken
 from routing.core import telling
 from routing.core.admission import rank
+from routing.core.cost import Charge
 from routing.core.decision import (
     Attempt,
     Conclusion,
@@ -59,7 +60,7 @@ class Routed:
     `code` and `advice` are the words for a caller without an answer, `seq` the record's number,
     None when an emergency went on without one, `repeats` the decision whose answer is given again,
     `broken` the compliance rule that refused it. `streamed` is what reached a caller piece by
-    piece, None where nothing did; `duration_us` is then until the first.
+    piece, None where nothing did; `duration_us` is then until the first. `charge` is what it cost.
     """
 
     decision_id: str
@@ -79,11 +80,12 @@ class Routed:
     repeats: str = ""
     streamed: record.Streamed | None = None
     broken: Broken | None = None
+    charge: Charge | None = None
 
     @property
     def usage(self) -> tuple[int, int] | None:
         """Return the tokens in and out as the path told them, None where it did not."""
-        return _usage(self.answer)
+        return self.charge.tokens if self.charge else None
 
 
 class IntelligentRouter:
@@ -250,16 +252,16 @@ class IntelligentRouter:
 
     async def _book(self, run: Run, *, status: int | None = None) -> Routed:
         """Return what became of `run` once its record is on disk; a caller who leaves waits on."""
-        routed, charge = self._routed(run, status), self._till.charge(run)
+        routed = self._routed(run, status)
         end = record.End(
             status=routed.status,
             duration_us=routed.duration_us,
             failure=str(run.failure or ""),
-            usage=_usage(run.answer),
+            usage=routed.usage,
             stop_reason=run.answer.stop_reason if run.answer else "",
             streamed=routed.streamed,
             waited_us=run.waited_us,
-            charge=charge,
+            charge=routed.charge,
         )
         body = record.body(self._promise(run, routed.conclusion), end)
 
@@ -267,7 +269,7 @@ class IntelligentRouter:
             try:
                 routed.seq = await self._written(run, put, out=run.begun)
             finally:  # what was billed counts, also where its record is lost
-                self._till.take(run, charge, routed.seq, self._clock())
+                self._till.take(run, routed.charge, routed.seq, self._clock())
             return self._told(routed)
 
         return await self._log.see_through(body, booked)
@@ -343,6 +345,7 @@ class IntelligentRouter:
             repeats=run.repeats,
             streamed=_streamed(run, left=status == GONE),
             broken=gate.broken(run.verdict, run.decision),
+            charge=self._till.charge(run),
         )
 
     def _tell(self, run: Run, reason: Reason) -> Told:
@@ -379,12 +382,6 @@ def _request(ask: Ask, state: State, refusal: str, now: datetime) -> Request:
         bucket=split_bucket(ask.caller.environment, ask.operation, _subject(ask)),
         chosen=ask.priority is not None,
     )
-
-
-def _usage(answer: Answer | None) -> tuple[int, int] | None:
-    if answer is None or answer.usage is None:
-        return None
-    return answer.usage.input_tokens, answer.usage.output_tokens
 
 
 def _streamed(run: Run, *, left: bool) -> record.Streamed | None:

@@ -44,6 +44,7 @@ from routing.loops import Loop
 from routing.matrix import queries as matrices
 from routing.paths.base import Message
 from routing.router import Ask
+from routing.schedule import queries as schedule
 
 _engine: Engine | None = None
 _starter: Actor | None = None  # who ran `serve`; the first deployment is theirs
@@ -86,7 +87,7 @@ def start_checks() -> None:
 
 
 def _check_guards() -> None:
-    vocabulary.check(tables=approvals.stored())
+    vocabulary.check(tables=(*approvals.stored(), *schedule.stored()))
     missing = guards.missing(connection)
     if missing:
         raise Broken(
@@ -118,7 +119,13 @@ def first_run(*, by: Actor, now: datetime) -> list[people.Created]:
     if people.any_exists():
         return []
     return [
-        people.create_user(by=by, now=now, username=str(role), grants=dict.fromkeys(served, role))
+        people.create_user(
+            by=by,
+            now=now,
+            username=str(role),
+            grants=dict.fromkeys(served, role),
+            reason="the first accounts of this installation",
+        )
         for role in Role
     ]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
 from django.contrib import messages
@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
+from django.utils.deprecation import MiddlewareMixin
 from django_htmx.http import HttpResponseClientRedirect
 
 from routing import patience, wiring
@@ -93,6 +94,25 @@ def environments_of(actor: Actor) -> list[EnvironmentName]:
 View = Callable[..., HttpResponse]
 
 
+class Patient(MiddlewareMixin):
+    """Lets no question of any page wait for ever, those of sign-in and of its session included."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if self.async_mode:
+            return self.__acall__(request)
+        with patience.within(_patience_s(request)):
+            return self.get_response(request)
+
+    async def __acall__(self, request: HttpRequest) -> Any:
+        with patience.within(_patience_s(request)):
+            return await cast("Awaitable[Any]", self.get_response(request))
+
+
+def _patience_s(request: HttpRequest) -> float:
+    is_change = request.method not in ("GET", "HEAD")
+    return patience.CHANGE_S if is_change else patience.READ_S
+
+
 def page(section: str, right: Right = Right.READ) -> Callable[[View], View]:
     """Call a view with a Visit in place of the environment's name.
 
@@ -110,9 +130,7 @@ def page(section: str, right: Right = Right.READ) -> Callable[[View], View]:
                 signin.check(visit.actor, right, visit.environment, now=visit.now, page=section)
                 return view(request, visit, **named)
 
-            is_change = request.method not in ("GET", "HEAD")
-            with patience.within(patience.CHANGE_S if is_change else patience.READ_S):
-                response = _enter(request, environment, section, show)
+            response = _enter(request, environment, section, show)
             patch_vary_headers(response, ["Cookie", "HX-Request"])
             return response
 

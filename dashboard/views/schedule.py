@@ -15,11 +15,12 @@ from dashboard.views import gate
 from dashboard.views.actions import clean
 from dashboard.views.gate import Visit
 from dashboard.views.levers import Notice
+from routing import wiring
 from routing.access import queries as access
 from routing.changes import schedule
 from routing.core.errors import Forbidden, NotFound, Refused
 from routing.core.rights import Right
-from routing.core.values import EnvironmentName
+from routing.core.values import EnvironmentName, PlanKind
 from routing.schedule import queries
 
 
@@ -33,7 +34,7 @@ def page(request: HttpRequest, visit: Visit) -> HttpResponse:
 @require_POST
 @gate.page("schedule")
 def cancel(request: HttpRequest, visit: Visit, number: int) -> HttpResponse:
-    """Take back a change that waits."""
+    """Take back a change that waits, or the end of one that then stays."""
     said = clean(forms.Cancel(request.POST))
     try:
         booked = schedule.cancel(
@@ -41,6 +42,7 @@ def cancel(request: HttpRequest, visit: Visit, number: int) -> HttpResponse:
             now=visit.now,
             environment=visit.environment,
             id=number,
+            health=wiring.path_health(visit.environment),
             reason=said["reason"],
             typed_environment=said["typed_environment"],
         )
@@ -48,7 +50,10 @@ def cancel(request: HttpRequest, visit: Visit, number: int) -> HttpResponse:
         raise
     except Refused as error:
         return _refusal(request, visit, error)
-    words = f"Planned change {number} will not be made. Audit entry #{booked.entry_seq}."
+    done = f"Planned change {number} will not be made."
+    if booked.row.kind is PlanKind.END:
+        done = f"End {number} is cancelled: what it would have put back stays as it is."
+    words = f"{done} Audit entry #{booked.entry_seq}."
     messages.success(request, words, extra_tags="done")
     return redirect("schedule", environment=visit.environment)
 

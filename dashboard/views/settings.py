@@ -22,7 +22,7 @@ from routing.access import people as using
 from routing.access.people import Created
 from routing.core.errors import Forbidden, NotFound, Refused
 from routing.core.rights import Right
-from routing.core.values import Role
+from routing.core.values import EnvironmentName, Role
 
 ROLES = [(str(role), str(role)) for role in Role]
 MEANINGS = (
@@ -216,6 +216,7 @@ def _list(visit: Visit, notices: Sequence[Notice] = ()) -> dict[str, Any]:
             replace(row, granted_by=names.get(row.granted_by, row.granted_by)) for row in rows
         ],
         "meanings": MEANINGS,
+        "needs_reason": visit.environment is not EnvironmentName.DEVELOPMENT,
         "notices": notices,
     }
 
@@ -241,5 +242,7 @@ def _one(
         "beyond": [place for place in row.roles if visit.actor.role(place) is not Role.ADMIN],
         "password": made.password if made else "",
         "meanings": MEANINGS,
+        "needs_reason": visit.environment is not EnvironmentName.DEVELOPMENT,
+        "needs_reason_whole": any(e is not EnvironmentName.DEVELOPMENT for e in row.roles),
         "notices": notices,
     }

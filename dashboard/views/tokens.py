@@ -24,7 +24,7 @@ from routing.access.tokens import Issued
 from routing.core.allowance import MOST, Limits
 from routing.core.errors import Forbidden, Refused
 from routing.core.rights import Right
-from routing.core.values import Operation, Role
+from routing.core.values import EnvironmentName, Operation, Role
 
 USUAL = Limits()
 LONGEST_DAYS = 365
@@ -121,6 +121,7 @@ def _context(
         "roles": ROLES,
         "operations": OPERATIONS,
         "usual": USUAL,
+        "needs_reason": visit.environment is not EnvironmentName.DEVELOPMENT,
         "notices": notices,
     }
 

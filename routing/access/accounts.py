@@ -12,7 +12,7 @@ from routing import stream
 from routing.access import authority, booking, people, tokens
 from routing.access.models import RoleGrant, User
 from routing.access.people import Created
-from routing.core import rights
+from routing.core import reasons, rights
 from routing.core.errors import Forbidden, Invalid, NotFound, RuleBroken
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName
@@ -23,10 +23,10 @@ def reset_password(*, by: Actor, now: datetime, user_id: int, reason: str = "") 
     """Give the person a new one-time password; the old one and all sessions end at once.
 
     Needs the right Settings wherever the person has a role: the password opens all of them.
-    Raises Forbidden, NotFound, RuleBroken (a closed account).
+    Raises Forbidden, Invalid (the reason), NotFound, RuleBroken (a closed account).
     """
     with booking.denied(by, now, Action.USER_RESET, None, booking.pseudonym(user_id)):
-        _check_whole(by, user_id)
+        reason = reasons.check_everywhere(reason, _check_whole(by, user_id))
         secret = people.generate_password()
         hashed = make_password(secret)  # slow on purpose, so before the transaction
         with transaction.atomic():
@@ -55,10 +55,10 @@ def close(*, by: Actor, now: datetime, user_id: int, reason: str = "") -> None:
     """Close the account: sessions end, and the tokens that the person made are revoked.
 
     The roles stay, for the day it is reopened. A closed one is left alone and books nothing.
-    Needs what `reset_password` needs. Raises Forbidden, NotFound, RuleBroken (one's own account).
+    Needs what `reset_password` needs. Raises as that does, RuleBroken for one's own account.
     """
     with booking.denied(by, now, Action.USER_CLOSE, None, booking.pseudonym(user_id)):
-        _check_whole(by, user_id)
+        reason = reasons.check_everywhere(reason, _check_whole(by, user_id))
         with transaction.atomic():
             user = booking.locked(user_id)
             _check_whole(by, user_id)
@@ -85,10 +85,10 @@ def close(*, by: Actor, now: datetime, user_id: int, reason: str = "") -> None:
 def reopen(*, by: Actor, now: datetime, user_id: int, reason: str = "") -> None:
     """Open a closed account again, with the roles that it has; its tokens stay revoked.
 
-    Needs what `reset_password` needs. Raises Forbidden, NotFound.
+    Needs what `reset_password` needs. Raises Forbidden, Invalid (the reason), NotFound.
     """
     with booking.denied(by, now, Action.USER_REOPEN, None, booking.pseudonym(user_id)):
-        _check_whole(by, user_id)
+        reason = reasons.check_everywhere(reason, _check_whole(by, user_id))
         with transaction.atomic():
             user = booking.locked(user_id)
             _check_whole(by, user_id)
@@ -134,14 +134,16 @@ def change_password(*, by: Actor, now: datetime, old: str, new: str) -> None:
             stream.announce("sessions", None)
 
 
-def _check_whole(by: Actor, user_id: int) -> None:
-    """Raise unless `by` has the right Settings everywhere that the account opens."""
+def _check_whole(by: Actor, user_id: int) -> list[EnvironmentName]:
+    """Return what the account opens; raises unless `by` has the right Settings in all of it."""
     if not User.objects.filter(pk=user_id).exists():
         raise NotFound("There is no such account; reload the list of people.")
     grants = RoleGrant.objects.filter(user_id=user_id).values_list("environment_id", flat=True)
-    authority.check(by, [EnvironmentName(name) for name in grants])
+    places = [EnvironmentName(name) for name in grants]
+    authority.check(by, places)
     if not grants and not any(rights.can(by, Right.SETTINGS, e) for e in EnvironmentName):
         raise Forbidden("This needs the role admin. Ask an admin.")
+    return places
 
 
 def _book_open(action: Action, user: User, *, by: Actor, now: datetime, reason: str) -> None:

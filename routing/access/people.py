@@ -14,6 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 from routing import stream
 from routing.access import authority, booking, tokens
 from routing.access.models import USERNAME, RoleGrant, User
+from routing.core import reasons
 from routing.core.errors import Invalid
 from routing.core.rights import Actor
 from routing.core.values import Action, EnvironmentName, Role
@@ -61,13 +62,14 @@ def create_user(
 
     A `one_time` password is replaced by its owner before anything else opens.
     Raises Forbidden unless `by` holds the right Settings in every environment of `grants`,
-    Invalid for a name or password that will not do, NotFound for an unknown environment.
+    Invalid for a name, password or reason that will not do, NotFound for an unknown environment.
     """
     where = next(iter(grants)) if len(grants) == 1 else None
     with booking.denied(by, now, Action.USER_CREATE, where, "new"):
         if not grants:
             raise Invalid("An account needs a role in at least one environment; name one.")
         authority.check(by, grants)
+        reason = reasons.check_everywhere(reason, grants)
         secret = generate_password() if password is None else password
         user = User(username=username, created_at=now, created_by=by.id)
         user.one_time_password = one_time
@@ -96,10 +98,11 @@ def grant(
 
     It holds from the next request on. Tokens that the person made there and that reach beyond
     the new role are revoked with it. The same role again changes and books nothing.
-    Raises Forbidden, NotFound.
+    Raises Forbidden, Invalid (the reason), NotFound.
     """
     with booking.denied(by, now, Action.ROLE_GRANT, environment, booking.pseudonym(user_id)):
         authority.check(by, [environment])
+        reason = reasons.check(reason, environment)
         with transaction.atomic():
             user = booking.locked(user_id)
             held = RoleGrant.objects.filter(user=user, environment=str(environment)).first()
@@ -129,10 +132,11 @@ def revoke(
     """Take the person's role in `environment`, and revoke the tokens they made there.
 
     It holds from the next request on; a person without any role is signed out then. Without a
-    role nothing changes and nothing is booked. Raises Forbidden, NotFound.
+    role nothing changes and nothing is booked. Raises as `grant` does.
     """
     with booking.denied(by, now, Action.ROLE_REVOKE, environment, booking.pseudonym(user_id)):
         authority.check(by, [environment])
+        reason = reasons.check(reason, environment)
         with transaction.atomic():
             user = booking.locked(user_id)
             held = RoleGrant.objects.filter(user=user, environment=str(environment)).first()

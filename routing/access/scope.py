@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from routing.access import authority
 from routing.access.models import RoleGrant, Token, User
-from routing.core import rights, values
+from routing.core import reasons, rights, values
 from routing.core.errors import Forbidden, Invalid
 from routing.core.rights import RIGHTS, Actor, Right
 from routing.core.values import ActorKind, EnvironmentName, Operation, Role
@@ -88,6 +88,11 @@ def check_revoke(by: Actor, token: Token) -> None:
     """Raise Forbidden unless `by` may revoke `token`."""
     if not (token.kind == TokenKind.RUN and _made(by, token)):
         authority.check(by, [EnvironmentName(token.environment_id)])
+
+
+def why(reason: str, environment: EnvironmentName, kind: TokenKind) -> str:
+    """Return `reason` as it is booked; raises Invalid. A run token's reason is its run."""
+    return reason if kind is TokenKind.RUN else reasons.check(reason, environment)
 
 
 def _made(by: Actor, token: Token) -> bool:

@@ -98,6 +98,7 @@ def issue(
         object_id="new",
     ):
         scope.check(by, environment=environment, role=role, kind=kind)
+        reason = scope.why(reason, environment, kind)
         secret = PREFIX + secrets.token_urlsafe(32)
         server = keys.server_key() if access_key else b""
         most = allowance.check(limits or Limits())
@@ -141,7 +142,7 @@ def revoke(*, by: Actor, now: datetime, token_id: str, reason: str = "") -> None
     """Revoke a token; every process refuses it as soon as it sees the new version.
 
     Who minted a run token may revoke it. Revoking twice changes and books nothing. Raises
-    Forbidden; NotFound also for a token of an environment where `by` has no role.
+    Forbidden, Invalid (the reason); NotFound also for a token where `by` has no role.
     """
     row = Token.objects.filter(pk=token_id).first()
     if row is None or not scope.sees(by, row):
@@ -156,6 +157,7 @@ def revoke(*, by: Actor, now: datetime, token_id: str, reason: str = "") -> None
         object_id=row.id,
     ):
         scope.check_revoke(by, row)
+        reason = scope.why(reason, environment, TokenKind(row.kind))
         with transaction.atomic():
             if not Token.objects.filter(pk=row.pk, revoked_at=None).update(revoked_at=now):
                 return

@@ -24,7 +24,7 @@ async def carry_out(carry: Carry, quota: Quota, token: TokenFacts, ask: Ask) -> 
             texts=ask.texts,
             answer=done.answer.text if done.answer else None,
             told=done.usage,
-            failures=[a.failure for a in done.attempts if a.failure is not None],
+            untold=done.charge is not None and done.charge.open,
         )
     return done
 

@@ -12,8 +12,8 @@ from routing import stream
 from routing.approvals import store
 from routing.approvals.store import Policy
 from routing.audit import ledger
-from routing.changes import approval, reasons
-from routing.core import rights
+from routing.changes import approval
+from routing.core import reasons, rights
 from routing.core.approval import Agreed, PolicyWish
 from routing.core.errors import Invalid
 from routing.core.flags import FlagName, parse_flag

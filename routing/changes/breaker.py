@@ -16,8 +16,8 @@ from routing.breakers.held import Key
 from routing.breakers.queries import BreakerRow
 from routing.breakers.sharing import TOPIC
 from routing.breakers.store import Forcing
-from routing.changes import consent, reasons
-from routing.core import circuit, guards, rights
+from routing.changes import consent
+from routing.core import circuit, guards, reasons, rights
 from routing.core.chain import Json
 from routing.core.circuit import Circuit, Forced
 from routing.core.errors import Invalid, Stale

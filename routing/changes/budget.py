@@ -9,8 +9,8 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
-from routing.changes import consent, reasons
-from routing.core import cost, rights
+from routing.changes import consent
+from routing.core import cost, reasons, rights
 from routing.core.budget import Limit, Period, Standing, Unit
 from routing.core.cost import Price
 from routing.core.errors import Forbidden, Invalid

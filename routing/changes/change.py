@@ -11,9 +11,9 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.breakers import queries as breakers
-from routing.changes import approval, around, consent, ends, reasons, standing
+from routing.changes import approval, around, consent, ends, standing
 from routing.changes.consent import Confirmed
-from routing.core import audience, guards, rights, rollout
+from routing.core import audience, guards, reasons, rights, rollout
 from routing.core.approval import Under, Wish
 from routing.core.booked import as_json
 from routing.core.chain import Json

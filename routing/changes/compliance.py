@@ -9,10 +9,10 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
-from routing.changes import consent, reasons
+from routing.changes import consent
 from routing.compliance import policy, queries, store
 from routing.compliance.policy import Policy
-from routing.core import rights
+from routing.core import reasons, rights
 from routing.core.errors import Invalid
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName

@@ -11,9 +11,9 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.changes import publish as publishing
-from routing.changes import reasons, standing
+from routing.changes import standing
 from routing.changes.publish import Published
-from routing.core import guards, rights
+from routing.core import guards, reasons, rights
 from routing.core.chain import Json
 from routing.core.errors import Invalid, Stale
 from routing.core.guards import Judgement

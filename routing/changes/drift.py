@@ -11,8 +11,8 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
-from routing.changes import approval, around, change, consent, reasons
-from routing.core import rights
+from routing.changes import approval, around, change, consent
+from routing.core import reasons, rights
 from routing.core.booked import Difference
 from routing.core.errors import HybridOpsError, Invalid, NotFound, Stale
 from routing.core.flags import DECLARED, FlagName, SetFlag, State

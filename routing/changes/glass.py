@@ -15,8 +15,7 @@ from django.db import transaction
 from routing import stream
 from routing.access import eyes
 from routing.audit import ledger
-from routing.changes import reasons
-from routing.core import approval, plans, rights
+from routing.core import approval, plans, reasons, rights
 from routing.core.chain import Json
 from routing.core.errors import Forbidden, Invalid, Stale
 from routing.core.rights import Actor, Right, system_actor

@@ -10,8 +10,8 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
-from routing.changes import consent, reasons, standing
-from routing.core import guards, rights
+from routing.changes import consent, standing
+from routing.core import guards, reasons, rights
 from routing.core.chain import Json
 from routing.core.errors import Invalid, Stale
 from routing.core.guards import Judgement

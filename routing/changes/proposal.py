@@ -13,9 +13,9 @@ from routing.approvals import store
 from routing.approvals.store import ProposalRow
 from routing.audit import ledger
 from routing.changes import approval as hook
-from routing.changes import approval_policy, change, consent, reasons
+from routing.changes import approval_policy, change, consent
 from routing.changes import proposal_ends as ends
-from routing.core import approval, rights
+from routing.core import approval, reasons, rights
 from routing.core.approval import Agreed, Content, PolicyWish
 from routing.core.errors import Invalid, Refused, RuleBroken, Stale
 from routing.core.flags import SetFlag

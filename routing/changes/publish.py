@@ -10,8 +10,8 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
-from routing.changes import consent, reasons, standing
-from routing.core import guards, matrix, rights
+from routing.changes import consent, standing
+from routing.core import guards, matrix, reasons, rights
 from routing.core.matrix import Matrix
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName

@@ -1,4 +1,7 @@
-"""Changes of flags for a later time: scheduled, cancelled, and seen where they did not come."""
+"""Changes of flags for a later time: scheduled, cancelled, and seen where they did not come.
+
+An end is cancelled like any other; the change that it would have put back stays then.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,16 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
-from routing.changes import change, consent, reasons
-from routing.core import approval, plans, rights
+from routing.changes import approval as approvals
+from routing.changes import change, consent
+from routing.core import approval, plans, reasons, rights
 from routing.core.chain import Json
-from routing.core.errors import Invalid, Stale
-from routing.core.flags import SetFlag
+from routing.core.errors import Invalid, RuleBroken, Stale
+from routing.core.flags import FlagName, SetFlag, State
 from routing.core.guards import Cause, Judgement
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Health, Path, PlanKind, PlanState
+from routing.flags import store as flags
 from routing.schedule import queries, store
 from routing.schedule.queries import PlanRow
 
@@ -115,12 +120,14 @@ def cancel(
     now: datetime,
     environment: EnvironmentName,
     id: int,
+    health: Mapping[Path, Health],
     reason: str = "",
     typed_environment: str = "",
 ) -> Booked:
-    """Take back a scheduled change that still waits.
+    """Take back a scheduled change that still waits, or an end: then its change stays.
 
-    Raises Forbidden, Invalid (an end is not taken away), NotFound and Stale (it was made, or
+    What stays is judged as if it were made now without an end; with the reason it is confirmed.
+    Raises Forbidden, Invalid, RuleBroken (it must not stay), NotFound and Stale (it was made, or
     somebody was faster); each is booked.
     """
     with ledger.denied(
@@ -136,15 +143,13 @@ def cancel(
         why = reasons.check(reason, environment)
         reasons.check_place(typed_environment, environment)
         kept = queries.one(environment, id)
-        if kept.kind is PlanKind.END:
-            raise Invalid(
-                "An end is not taken away. Make the change that you want instead: this end finds "
-                "its flags changed and does nothing."
-            )
         with transaction.atomic(durable=True):
             row = store.claim(id, PlanState.CANCELLED, by=by.id, because=why, now=now)
             if row is None:
                 raise _gone(environment, id)
+            facts: dict[str, Json] = {}
+            if kept.kind is PlanKind.END:
+                facts = _check_lasting(kept, by=by, now=now, reason=why, health=health)
             entry = ledger.record(
                 by=by,
                 now=now,
@@ -155,6 +160,7 @@ def cancel(
                 reason=why,
                 before=as_json(kept),
                 after=as_json(row),
+                facts=facts,
             )
             store.conclude(id, PlanState.CANCELLED, because=why, entry_seq=entry.seq)
             stream.announce("schedule", environment)
@@ -189,6 +195,59 @@ def see(*, by: Actor, now: datetime, environment: EnvironmentName, id: int) -> P
             )
             stream.announce("schedule", environment)
         return queries.one(environment, id)
+
+
+def _check_lasting(
+    row: PlanRow, *, by: Actor, now: datetime, reason: str, health: Mapping[Path, Health]
+) -> dict[str, Json]:
+    """Return what is booked of an end that is cancelled; raises where its change must not stay.
+
+    What the end would have put back counts as what was before, and what stays as a change without
+    an end. Flags that somebody changed meanwhile have no end any more.
+    """
+    states = flags.read(row.environment)
+    back = {
+        one.flag: one.state
+        for one in row.sets
+        if one.flag in states and states[one.flag].version == one.base_version
+    }
+    facts: dict[str, Json] = {"ends": row.asked_entry, "stay": [str(flag) for flag in back]}
+    if not back:
+        return facts
+    stay = [_as_set(flag, states[flag]) for flag in back]
+    before = {**states, **back}
+    judgement = change.judge(row.environment, before, stay, health, now=now)
+    consent.check(judgement, by=by, environment=row.environment, confirmed=True)
+    facts |= {"rule": judgement.rule, "effects": list(judgement.effects)}
+    try:
+        return facts | approvals.check(
+            by=by,
+            now=now,
+            environment=row.environment,
+            pending=stay,
+            states=before,
+            reason=reason,
+            cause=None,
+            under=None,
+        )
+    except RuleBroken as error:
+        names = ", ".join(map(str, back))
+        raise RuleBroken(
+            f"Refused by the rule {error.facts['rule']}: in {row.environment} it takes a second "
+            f"person to leave {names} so for good. Let the end come and propose the change; an "
+            "admin who cannot wait for that breaks the glass first.",
+            **error.facts,
+        ) from error
+
+
+def _as_set(flag: FlagName, state: State) -> SetFlag:
+    return SetFlag(
+        flag=flag,
+        on=state.on,
+        percentage=state.percentage,
+        groups=state.groups,
+        base_version=state.version,
+    )
 
 
 def _check(when: When, now: datetime) -> None:

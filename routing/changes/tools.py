@@ -8,8 +8,7 @@ from django.db import transaction
 
 from routing import stream
 from routing.audit import ledger
-from routing.changes import reasons
-from routing.core import pinning, rights
+from routing.core import pinning, reasons, rights
 from routing.core.chain import Json
 from routing.core.errors import Invalid, NotFound, Stale
 from routing.core.pinning import Difference, Drift, Listing

@@ -68,18 +68,18 @@ def used(
     texts: Sequence[str],
     answer: str | None,
     told: tuple[int, int] | None,
-    failures: Sequence[Failure],
+    untold: bool,
 ) -> int:
     """Return what a call cost: as `told` (input, output), else by the texts.
 
-    Without an answer it cost nothing, unless a failure leaves open how much was written: then it
+    Without an answer it cost nothing, unless a failure leaves untold how much was written: then it
     cost the estimate.
     """
     if told is not None:
         return min(MOST_USED, max(0, told[0]) + max(0, told[1]))
     if answer is not None:
         return tokens(texts) + tokens([answer])
-    return estimated if UNTOLD.intersection(failures) else 0
+    return estimated if untold else 0
 
 
 class Spending:

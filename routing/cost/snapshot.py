@@ -35,6 +35,12 @@ def current() -> Snapshot:
     return _current
 
 
+def adopt(known: Snapshot) -> None:
+    """Put in force what was known last, while the database is away."""
+    global _current  # noqa: PLW0603 - one reference, swapped whole
+    _current = known
+
+
 def refresh() -> None:
     """Read what is in force everywhere.
 

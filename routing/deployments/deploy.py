@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from routing.audit import ledger as trail
-from routing.changes import reasons
-from routing.core import rights
+from routing.core import reasons, rights
 from routing.core.errors import Invalid, RuleBroken
 from routing.core.lifecycle import Kind
 from routing.core.rights import Actor, Right

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from routing.audit import ledger as trail
-from routing.changes import reasons
-from routing.core import rights, rollback
+from routing.core import reasons, rights, rollback
 from routing.core.errors import Invalid, NotFound, RuleBroken, Stale
 from routing.core.flags import FlagName
 from routing.core.lifecycle import Kind

@@ -186,6 +186,8 @@ class Reading:
             "The database is away: serving with what was last known, of %s.",
             found.known_at or "an unknown time",
         )
+        if any(costs.current().of(e).limits for e in self._settings.environments):
+            log.critical("What was spent before this start is not known: budgets begin anew here.")
         for environment in self._settings.environments:
             event = _served(environment, found, self._began_at, self._process)
             await hand.do(self._notes.note, event)
@@ -289,6 +291,7 @@ def _served(environment: EnvironmentName, found: Restored, at: datetime, process
             "process": process,
             "flags_version": flags.current().environments[environment].version,
             "known_at": found.known_at.isoformat() if found.known_at else None,
+            "budgets_begin_anew": bool(costs.current().of(environment).limits),
             "problems": [one.text() for one in problems],
         },
     )

@@ -1,11 +1,10 @@
 """What this process needs of the database, kept on disk, and put in force where that is away.
 
 Three kinds of files (`flags.lastgood`): the flags of an environment, everything else that its
-requests are decided by and sent with, and the tokens of all. Without usable flags the coded
-defaults hold. An environment whose other file is unusable calls nobody: its policy, its pins and
-its addresses are not to be guessed. Without usable tokens nobody is let in. Prices and limits are
-not kept: after such a start nothing is priced and no budget stops anybody until the database is
-back.
+requests are decided by, sent with and priced by, and the tokens of all. Without usable flags the
+coded defaults hold. An environment whose other file is unusable calls nobody: its policy, its pins
+and its addresses are not to be guessed. Without usable tokens nobody is let in. A file from before
+prices and limits were kept is usable: nothing is priced there and no budget stops anybody.
 """
 
 from __future__ import annotations
@@ -33,6 +32,8 @@ from routing.core.circuit import Circuit
 from routing.core.errors import HybridOpsError
 from routing.core.standing import ALL, Problem
 from routing.core.values import Breaker, EnvironmentName, Path
+from routing.cost import policy as prices
+from routing.cost import snapshot as costs
 from routing.flags import lastgood, snapshot
 from routing.flags.lastgood import Kept, Unusable
 from routing.flags.snapshot import EnvironmentFlags
@@ -99,7 +100,7 @@ class Standby:
         forced = {e: self._forced(e, now) for e in self._environments}
         seen: tuple[Any, ...] = (
             snapshot.current(), tokens.current(), matrices.current(), policies.current(),
-            tuple(loaded.rows), tuple(loaded.pins), forced,
+            costs.current(), tuple(loaded.rows), tuple(loaded.pins), forced,
         )  # fmt: skip
         if seen == self._last:
             self._confirm(now)
@@ -216,6 +217,7 @@ class Standby:
         snapshot.adopt(inforce)
         matrices.adopt(matrices.Snapshot(matrices=found.matrices, overrides=found.overrides))
         policies.adopt(policies.Snapshot(policies=found.policies))
+        costs.adopt(costs.Snapshot(policies=found.costs))
         self._force(found.forces, now)
         for one in problems:
             self._tell(one)
@@ -236,6 +238,8 @@ class Standby:
             inforce = policy.decode(
                 body["compliance"]["policy"], version=body["compliance"]["version"]
             )
+            cost = body.get("cost")
+            priced = prices.decode(cost["policy"], version=cost["version"]) if cost else None
             pins = _parsed(tuple[PinRow, ...], body["pins"])
             forces = _parsed(tuple[Force, ...], body["breakers"])
         except (KeyError, TypeError, ValueError, HybridOpsError) as error:
@@ -245,6 +249,8 @@ class Standby:
         found.matrices[environment] = matrix
         found.overrides[environment] = overrides
         found.policies[environment] = inforce
+        if priced is not None:
+            found.costs[environment] = priced
         found.forces += [(environment, force) for force in forces]
         return row, pins
 
@@ -289,6 +295,7 @@ class _Found:
         self.matrices: dict[EnvironmentName, Any] = {}
         self.overrides: dict[EnvironmentName, Overrides] = {}
         self.policies: dict[EnvironmentName, policy.Policy] = {}
+        self.costs: dict[EnvironmentName, prices.Policy] = {}
         self.forces: list[tuple[EnvironmentName, Force]] = []
 
 
@@ -302,6 +309,7 @@ def _routing(
 ) -> tuple[int, Mapping[str, Any]]:
     environment, kept = row.name, matrices.current()
     matrix, inforce = kept.of(environment), policies.current().of(environment)
+    priced = costs.current().of(environment)
     pins = tuple(pin for pin in loaded.pins if pin.environment is environment)
     overrides = kept.overrides_of(environment)
     return row.version, {
@@ -309,6 +317,7 @@ def _routing(
         "matrix": {"version": matrix.version, "rows": codec.encode(matrix)},
         "overrides": _adapter(Overrides).dump_python(overrides, mode="json"),
         "compliance": {"version": inforce.version, "policy": policy.encode(inforce)},
+        "cost": {"version": priced.version, "policy": prices.encode(priced)},
         "pins": _adapter(tuple[PinRow, ...]).dump_python(pins, mode="json"),
         "breakers": _adapter(tuple[Force, ...]).dump_python(forced, mode="json"),
     }

@@ -70,8 +70,19 @@ class Answer:
     usage: Usage | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Billed:
+    """What a call that failed is paid for all the same: its model ran, or may well have."""
+
+    model: str = ""
+    usage: Usage | None = None
+
+
 class PathError(HybridOpsError):
-    """A call failed. `sent` says whether the request may have reached the other side."""
+    """A call failed. `sent` says whether the request may have reached the other side.
+
+    `billed` is None where no model ran, as far as the path knows.
+    """
 
     code = "path_error"
     status = 502
@@ -83,12 +94,14 @@ class PathError(HybridOpsError):
         *,
         sent: bool = True,
         retry_after_s: float | None = None,
+        billed: Billed | None = None,
     ) -> None:
         super().__init__(detail, failure=str(failure))
         self.failure = failure
         self.detail = detail
         self.sent = sent
         self.retry_after_s = retry_after_s
+        self.billed = billed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +199,7 @@ def discreet(error: PathError, call: Call) -> PathError:
         "The other side's words repeat the prompt, so they are not kept.",
         sent=error.sent,
         retry_after_s=error.retry_after_s,
+        billed=error.billed,
     )
 
 

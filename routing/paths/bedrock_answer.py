@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any, NoReturn
 
 from routing.core.values import Failure
-from routing.paths.base import Answer, PathError, Usage, words
+from routing.paths.base import Answer, Billed, PathError, Usage, words
 from routing.paths.bedrock_patience import Patience
 from routing.paths.bedrock_stream import Event
 
@@ -28,13 +28,21 @@ _MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 
 def whole(reply: Mapping[str, Any], model: str) -> Answer:
     """Return the text of a Converse reply; an answer without text is no answer."""
+    used = usage(reply.get("usage"))
+    try:
+        return _answer(*_said(reply), model, used)
+    except PathError as error:
+        error.billed = Billed(model=model, usage=used)
+        raise
+
+
+def _said(reply: Mapping[str, Any]) -> tuple[str, object]:
+    """Return the text of a reply and why it ends."""
     try:
         content = reply["output"]["message"]["content"]
-        text = "".join(block["text"] for block in content if "text" in block)
-        stop = reply["stopReason"]
+        return "".join(block["text"] for block in content if "text" in block), reply["stopReason"]
     except (KeyError, TypeError, AttributeError) as error:
         _misshapen(error)
-    return _answer(text, stop, model, usage(reply.get("usage")))
 
 
 async def pieces(
@@ -44,7 +52,7 @@ async def pieces(
 
     Only a stream that says why it stopped is whole (boto3 raises nothing for one that does not).
     """
-    said = _Said()
+    said = _Said(model)
     async with aclosing(events):
         try:
             async for together in events:
@@ -54,17 +62,18 @@ async def pieces(
                         yield text
                 if said.stop is not None:
                     patience.answered()
-        except PathError:
+        except PathError as error:
             if said.stop is None:
+                said.bill(error)
                 raise
-    yield said.answer(model)
+    yield said.answer()
 
 
 async def gathered(
     events: AsyncGenerator[Sequence[Event]], model: str, patience: Patience
 ) -> Answer:
     """Return the whole answer of a ConverseStream; as `pieces` in all else."""
-    said = _Said()
+    said = _Said(model)
     async with aclosing(events):
         try:
             async for together in events:
@@ -72,16 +81,19 @@ async def gathered(
                     said.take(event)
                 if said.stop is not None:
                     patience.answered()
-        except PathError:
+        except PathError as error:
             if said.stop is None:
+                said.bill(error)
                 raise
-    return said.answer(model)
+    return said.answer()
 
 
 class _Said:
     """What a stream has said so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._heard = False
         self.texts: list[str] = []
         self.stop: object = None
         self.used: Usage | None = None
@@ -90,6 +102,7 @@ class _Said:
     def take(self, event: Event) -> str:
         """Note one event and return the text that it brings; raises PathError (protocol)."""
         name, payload = event
+        self._heard = True
         if name == "contentBlockDelta":
             return self._text(_delta(payload))
         if name == "messageStop":
@@ -98,11 +111,20 @@ class _Said:
             self.used = usage(payload.get("usage"))
         return ""
 
-    def answer(self, model: str) -> Answer:
+    def answer(self) -> Answer:
         """Return the whole answer; raises PathError (truncated) where its end is missing."""
         if self.stop is None:
             raise PathError(Failure.TRUNCATED, "The stream ended before the answer did.")
-        return _answer("".join(self.texts), self.stop, model, self.used)
+        try:
+            return _answer("".join(self.texts), self.stop, self._model, self.used)
+        except PathError as error:
+            self.bill(error)
+            raise
+
+    def bill(self, error: PathError) -> None:
+        """Note in `error` that a model spoke, and the tokens where they were told."""
+        if self._heard or error.billed is not None:
+            error.billed = Billed(model=self._model, usage=self.used)
 
     def _text(self, text: str) -> str:
         self._size += len(text)

@@ -21,7 +21,7 @@ from botocore.parsers import create_parser
 
 from routing.core.values import Failure
 from routing.paths import bedrock_account, bedrock_sign, bedrock_stream, bedrock_words
-from routing.paths.base import PathError
+from routing.paths.base import Billed, PathError
 from routing.paths.bedrock_account import Account
 from routing.paths.bedrock_http import Connection
 from routing.paths.bedrock_patience import Patience
@@ -103,7 +103,7 @@ class OnLoop:
             while data := await exchange.part():
                 size += len(data)
                 if size > MOST_STREAM:
-                    raise PathError(Failure.PROTOCOL, f"The answer is over {MOST_STREAM} bytes.")
+                    raise _endless(MOST_STREAM)
                 heard: list[Event] = []
                 try:
                     for frame in frames.feed(data):
@@ -272,7 +272,8 @@ class _Exchange:
         except (ValueError, RecursionError):
             reply = None
         if not isinstance(reply, dict):
-            raise PathError(Failure.PROTOCOL, "The answer cannot be read as Bedrock's.")
+            text = "The answer cannot be read as Bedrock's."
+            raise PathError(Failure.PROTOCOL, text, billed=Billed())
         return reply
 
     async def _body(self, connection: Connection) -> bytes:
@@ -280,9 +281,13 @@ class _Exchange:
         while data := await connection.part(self._patience):
             size += len(data)
             if size > MOST_BYTES:
-                raise PathError(Failure.PROTOCOL, f"The answer is over {MOST_BYTES} bytes.")
+                raise _endless(MOST_BYTES)
             parts.append(data)
         return b"".join(parts)
+
+
+def _endless(most: int) -> PathError:
+    return PathError(Failure.PROTOCOL, f"The answer is over {most} bytes.", billed=Billed())
 
 
 def _catch(request: Any) -> AWSResponse:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from routing.core.values import Failure
 from routing.paths import bedrock_words
-from routing.paths.base import PathError
+from routing.paths.base import Billed, PathError
 
 Event = tuple[str, Mapping[str, Any]]
 
@@ -152,4 +152,5 @@ def _said(frame: Frame) -> PathError:
 
 
 def _broken(detail: str) -> PathError:
-    return PathError(Failure.PROTOCOL, f"The event stream is broken: {detail}.")
+    text = f"The event stream is broken: {detail}."
+    return PathError(Failure.PROTOCOL, text, billed=Billed())

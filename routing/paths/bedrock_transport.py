@@ -24,7 +24,7 @@ from urllib3.response import BaseHTTPResponse
 
 from routing.core.values import Failure
 from routing.paths import bedrock_patience, bedrock_words
-from routing.paths.base import PathError, words
+from routing.paths.base import Billed, PathError, words
 
 CONNECT_S = 1.0
 MOST_BYTES = 4 * 1024 * 1024
@@ -164,7 +164,8 @@ class Body:
                 size += len(part)
                 self.since += len(part)
                 if max(size - self._most, self.since - MOST_BYTES) > 0:
-                    raise PathError(Failure.PROTOCOL, f"The answer is over {MOST_BYTES} bytes.")
+                    text = f"The answer is over {MOST_BYTES} bytes."
+                    raise PathError(Failure.PROTOCOL, text, billed=Billed())
                 yield part
 
     def close(self) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from botocore import exceptions as aws
+from botocore.eventstream import ParserError as EventStreamParserError
 from botocore.parsers import ResponseParserError
 
 from routing.core.values import Failure
-from routing.paths.base import PathError, seconds, words
+from routing.paths.base import Billed, PathError, seconds, words
 
 # Error code of the service -> how the call failed. Sources: the service model of
 # bedrock-runtime in botocore; common errors of the AWS APIs.
@@ -84,11 +85,13 @@ _NO_CREDENTIALS = (
     aws.MetadataRetrievalError,
     aws.InvalidConfigError,
 )
+# Raised for an answer alone, so somebody may have been paid for it.
+_UNREADABLE = (ResponseParserError, EventStreamParserError)
 
 _BY_KIND: tuple[tuple[tuple[type[Exception], ...], Failure, bool], ...] = (
     (_NO_CREDENTIALS, Failure.REFUSED_CREDENTIALS, False),
     ((aws.ParamValidationError,), Failure.VALIDATION, False),
-    ((ResponseParserError,), Failure.PROTOCOL, True),
+    (_UNREADABLE, Failure.PROTOCOL, True),
     ((aws.ConnectTimeoutError, aws.EndpointConnectionError), Failure.UNREACHABLE, False),
     ((aws.ReadTimeoutError,), Failure.TIMEOUT, True),
     ((aws.ConnectionError, aws.HTTPClientError), Failure.UNREACHABLE, True),
@@ -106,7 +109,8 @@ def translate(error: Exception) -> PathError:
         return _from_service(error)
     for kinds, failure, sent in _BY_KIND:
         if isinstance(error, kinds):
-            return PathError(failure, _words(error), sent=sent)
+            billed = Billed() if kinds is _UNREADABLE else None
+            return PathError(failure, _words(error), sent=sent, billed=billed)
     return PathError(Failure.PROTOCOL, words(f"{type(error).__name__}: {error}"))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from routing.core.values import Failure
-from routing.paths.base import Answer, Call, PathError, words
+from routing.paths.base import Answer, Billed, Call, PathError, words
 from routing.paths.mcp_transport import Exchange
 
 CONNECTION_CLOSED = -32000  # the SDK's own; others use it for errors of theirs
@@ -97,7 +97,9 @@ def answer(result: Any, tool: str) -> Answer:
         said = words(" ".join(texts)) or "The tool gave no words."
         raise PathError(Failure.TOOL_ERROR, said)
     if result.result_type != "complete":
-        raise PathError(Failure.PROTOCOL, f"The tool {tool} asks for more, which is not offered.")
+        text = f"The tool {tool} asks for more, which is not offered."
+        raise PathError(Failure.PROTOCOL, text, billed=Billed(model=tool))
     if len(texts) != len(result.content) or not "".join(texts):
-        raise PathError(Failure.PROTOCOL, f"The tool {tool} answered with something but text.")
+        text = f"The tool {tool} answered with something but text."
+        raise PathError(Failure.PROTOCOL, text, billed=Billed(model=tool))
     return Answer(text="".join(texts), stop_reason="end_turn", model=tool, usage=None)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from routing.core.values import Failure, Path
 from routing.paths import base
-from routing.paths.base import Answer, Call, PathError, Probe, Stage, Usage
+from routing.paths.base import Answer, Billed, Call, PathError, Probe, Stage, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,7 @@ class Step:
     failure: Failure | None = None
     detail: str = ""
     retry_after_s: float | None = None
+    billed: Billed | None = None
     broken: Exception | None = None
     after: asyncio.Event | None = None
     pieces: tuple[str, ...] = ()
@@ -40,10 +41,16 @@ class Step:
 ECHO = Step()
 
 
-def fails(failure: Failure, *, retry_after_s: float | None = None, detail: str = "") -> Step:
+def fails(
+    failure: Failure,
+    *,
+    retry_after_s: float | None = None,
+    detail: str = "",
+    billed: Billed | None = None,
+) -> Step:
     """Return the step of a call that fails so."""
     words = detail or f"The script says {failure}."
-    return Step(failure=failure, detail=words, retry_after_s=retry_after_s)
+    return Step(failure=failure, detail=words, retry_after_s=retry_after_s, billed=billed)
 
 
 def says(text: str, *, usage: Usage | None = None) -> Step:
@@ -178,7 +185,9 @@ def _play(step: Step, call: Call) -> Answer:
     if step.broken is not None:
         raise step.broken
     if step.failure is not None:
-        raise PathError(step.failure, step.detail, retry_after_s=step.retry_after_s)
+        raise PathError(
+            step.failure, step.detail, retry_after_s=step.retry_after_s, billed=step.billed
+        )
     if step.answer is not None:
         return step.answer
     return Answer(text=call.messages[-1].text, stop_reason="end_turn", model="scripted")

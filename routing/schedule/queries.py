@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
-from routing.core import plans
+from routing.core import plans, vocabulary
 from routing.core.errors import NotFound
 from routing.core.flags import FlagName, SetFlag
+from routing.core.guards import Cause
 from routing.core.values import ActorKind, EnvironmentName, PlanKind, PlanState
+from routing.core.vocabulary import Table
 from routing.schedule.models import PlannedChange
 
 
@@ -100,6 +102,24 @@ def end_of(environment: EnvironmentName, flag: FlagName, version: int) -> PlanRo
     """Return the end that `flag` at `version` will come to, None where it has none."""
     held = [plan for plan in waiting(environment) if plan.holds(flag, version)]
     return held[0] if held else None
+
+
+def stored() -> tuple[Table, ...]:
+    """Return the words of ours that the table holds, to be checked at the start."""
+    rows = PlannedChange.objects.order_by()
+    words = {
+        name: rows.values_list(name, flat=True).distinct()
+        for name in ("kind", "state", "asked_kind", "cause")
+    }
+    sets = rows.values_list("sets", flat=True).iterator()
+    names = sorted({str(one["flag"]) for together in sets for one in together})
+    return (
+        vocabulary.stored("stored kinds of planned changes", PlanKind, words["kind"]),
+        vocabulary.stored("stored states of planned changes", PlanState, words["state"]),
+        vocabulary.stored("stored askers of planned changes", ActorKind, words["asked_kind"]),
+        vocabulary.stored("stored causes of planned changes", Cause, filter(None, words["cause"])),
+        vocabulary.stored("stored flags of planned changes", FlagName, names),
+    )
 
 
 def row(kept: PlannedChange) -> PlanRow:

@@ -12,8 +12,7 @@ from django.db import IntegrityError, transaction
 
 from routing import stream
 from routing.audit import ledger
-from routing.changes import reasons
-from routing.core import rights
+from routing.core import reasons, rights
 from routing.core.chain import Json
 from routing.core.errors import Invalid, RuleBroken, Stale
 from routing.core.rights import Actor, Right, system_actor

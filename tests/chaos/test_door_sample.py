@@ -59,7 +59,8 @@ def _without_path(asked: Sequence[Asked]) -> int:
 
 def _token(server: Server, environment: str) -> str:
     (made,) = server.manage(
-        "create_token", "--environment", environment, "--role", "operator", "--emergency"
+        *("create_token", "--environment", environment, "--role", "operator", "--emergency"),
+        *("--reason", "the door sample"),
     )
     return str(made["secret"])
 

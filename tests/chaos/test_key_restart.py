@@ -13,7 +13,10 @@ from tests.e2e.serving import Server
 def test_a_key_outlives_the_process_that_was_asked(tmp_path: Path) -> None:
     first = serving.start(tmp_path)
     try:
-        (made,) = first.manage("create_token", "--environment", "production", "--role", "viewer")
+        (made,) = first.manage(
+            *("create_token", "--environment", "production", "--role", "viewer"),
+            *("--reason", "a key over a restart"),
+        )
         answered = _post(first, made["secret"], "order-7")
         assert answered.status_code == 200
     finally:

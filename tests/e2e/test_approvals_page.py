@@ -55,6 +55,7 @@ def test_a_new_person_chooses_a_password_before_anything_else(
     admin = signed_in("admin", viewport=PHONE)
     admin.goto("/e/staging/settings/")
     admin.get_by_label("Username").first.fill("newcomer")
+    admin.get_by_label("Reason").first.fill("a new colleague")
     admin.get_by_role("button", name="Make the account").click()
     shown = admin.locator("#secret-value").inner_text()
     assert admin.evaluate("document.documentElement.scrollWidth") <= 360

@@ -171,7 +171,7 @@ CONTRACT: Mapping[str, tuple[Printed, ...]] = {
     "create_user": (
         Printed(
             when="one object",
-            ask=("--username", "ada", "--role", "operator", "--environment", "all"),
+            ask=("--username", "ada", "--role", "operator", "--environment", "all", *WHY),
             keys=PASSWORD,
         ),
     ),

@@ -36,12 +36,12 @@ PEOPLE: Mapping[str, tuple[Printed, ...]] = {
         Printed(when="list: one object for each person", ask=("list", *DEV), keys=ACCOUNT),
         Printed(
             when="grant, revoke, close, reopen: one object",
-            ask=("grant", "ada", *DEV, "--role", "viewer"),
+            ask=("grant", "ada", *DEV, "--role", "viewer", *WHY),
             keys=ACCOUNT,
         ),
         Printed(
             when="reset: one object",
-            ask=("reset", "ada"),
+            ask=("reset", "ada", *WHY),
             keys={**ACCOUNT, "password": "shown now and never again"},
         ),
     ),

@@ -56,8 +56,8 @@ TIMES: Mapping[str, tuple[Printed, ...]] = {
             keys=PLANNED,
         ),
         Printed(
-            when="refused, such as where an end is to be cancelled: one object",
-            ask=("cancel", "1", *STG, *WHY),
+            when="refused, such as where there is no such planned change: one object",
+            ask=("cancel", "99", *STG, *WHY),
             keys=REFUSED,
             status=1,
         ),

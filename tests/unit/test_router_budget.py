@@ -19,8 +19,8 @@ from routing.core.values import Failure, Operation, Path, Reason, StreamEnd
 from routing.cost.meter import Meter
 from routing.cost.policy import Policy
 from routing.flow import Left
-from routing.paths.base import Usage
-from routing.paths.scripted import ScriptedClient, fails, says, streams
+from routing.paths.base import Billed, Usage
+from routing.paths.scripted import ScriptedClient, Step, fails, says, streams
 from tests.unit import stage as stages
 from tests.unit.stage import CALLER, NOW, PRODUCTION, Stage, ask
 from tests.unit.test_router_stream import Kept
@@ -190,14 +190,58 @@ async def test_each_end_costs_what_is_known_and_says_what_is_not(
         assert (routed.status, costs(stage)) == (status, [cost])
 
 
-async def test_an_answer_after_an_attempt_that_may_be_billed_is_known_in_part(
+@pytest.mark.parametrize(
+    ("failure", "billed", "cost"),
+    [
+        (Failure.VALIDATION, Billed(model="scripted", usage=USED), priced()),
+        (Failure.PROTOCOL, Billed(model="scripted", usage=USED), priced()),
+        (Failure.VALIDATION, Billed(model="scripted"), NO_TOKENS | {"model": "", "open": True}),
+        (Failure.PROTOCOL, Billed(), NO_TOKENS | {"model": "", "open": True}),
+    ],
+)
+async def test_an_attempt_that_was_billed_and_failed_costs_what_it_told(
+    tmp_path: Folder, failure: Failure, billed: Billed, cost: dict[str, Any]
+) -> None:
+    meter = metered(replace(DAY, amount=COSTS))
+    with raised(tmp_path, meter) as stage:
+        stage.facts = {Path.DIRECT_BEDROCK: {"configured": False}}
+        stage.mcp.otherwise = fails(failure, billed=billed)
+        routed = await stage.router.route(ask(STANDARD))
+        assert routed.answer is None and costs(stage) == [cost]
+        (booked,) = stage.records()
+        assert booked["usage"] == ([1000, 200] if billed.usage else None)
+        assert routed.usage == ((1000, 200) if billed.usage else None)
+        after = await stage.router.route(ask(STANDARD))
+        assert (after.status == 429) is (billed.usage is not None)  # it counts against limits
+
+
+async def test_a_stream_that_ended_filtered_and_told_its_tokens_is_no_open_charge(
     tmp_path: Folder,
 ) -> None:
     with raised(tmp_path, metered()) as stage:
-        stage.direct.otherwise = fails(Failure.TIMEOUT)
+        told = Billed(model="scripted", usage=USED)
+        refused = fails(Failure.VALIDATION, billed=told)
+        stage.direct.otherwise = replace(refused, pieces=("All ",))
+        await stage.router.stream(ask(INFRASTRUCTURE), Kept())
+        assert costs(stage) == [priced()]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        fails(Failure.TIMEOUT),
+        fails(Failure.PROTOCOL, billed=Billed()),
+        fails(Failure.PROTOCOL, billed=Billed(model="scripted", usage=USED)),
+    ],
+)
+async def test_an_answer_after_an_attempt_that_may_be_billed_is_known_in_part(
+    tmp_path: Folder, first: Step
+) -> None:
+    with raised(tmp_path, metered()) as stage:
+        stage.direct.otherwise = first
         stage.mcp.otherwise = says("yes", usage=USED)
         routed = await stage.router.route(ask(INFRASTRUCTURE))
-        assert [a.failure for a in routed.attempts] == [Failure.TIMEOUT, None]
+        assert [a.failure for a in routed.attempts] == [first.failure, None]
         assert costs(stage) == [priced(open=True)]
 
 

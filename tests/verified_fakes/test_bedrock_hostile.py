@@ -10,6 +10,7 @@ import pytest
 
 from routing.core.settings import BedrockTransport
 from routing.core.values import Failure, Operation
+from routing.paths.base import Usage
 from routing.paths.bedrock import DirectBedrockClient
 from routing.paths.bedrock_request import Manner
 from tests.verified_fakes import hostile
@@ -119,6 +120,18 @@ async def test_an_answer_without_text_is_none(
 ) -> None:
     server.behave = answering(output=output)
     assert (await failed(client)).failure is Failure.PROTOCOL
+
+
+async def test_a_filtered_answer_says_what_it_cost(
+    client: DirectBedrockClient, server: Server
+) -> None:
+    server.behave = answering(output={"message": {"content": []}}, stopReason="content_filtered")
+    problem = await failed(client)
+    assert problem.failure is Failure.VALIDATION
+    assert problem.billed is not None
+    assert problem.billed.usage == Usage(input_tokens=1, output_tokens=2)
+    server.behave = hostile.saying(reply(400, {"message": "no"}))
+    assert (await failed(client)).billed is None
 
 
 @pytest.mark.parametrize(

@@ -114,14 +114,14 @@ async def test_a_proxy_that_does_not_let_through_is_unreachable(
 ) -> None:
     proxy.instead = instead
     async with clients("https://127.0.0.1:9", local=False, proxy=proxy.origin) as both:
-        assert await same(both, timeout_s=3) == (Failure.UNREACHABLE, False, None)
+        assert await same(both, timeout_s=3) == (Failure.UNREACHABLE, False, None, None)
         assert len(proxy.asked) == 2
 
 
 async def test_a_proxy_that_is_away_is_unreachable() -> None:
     away = Origin(host="127.0.0.1", port=9, tls=False)
     async with clients("https://127.0.0.1:9", local=False, proxy=away) as both:
-        assert await same(both) == (Failure.UNREACHABLE, False, None)
+        assert await same(both) == (Failure.UNREACHABLE, False, None, None)
 
 
 async def test_a_stand_in_is_never_reached_through_it(proxy: Proxy) -> None:

@@ -1,4 +1,5 @@
-"""Both transports fail alike: the same failure, the same word on what was sent, the same hint."""
+"""Both transports fail alike: the same failure, the same word on what was sent and billed,
+the same hint."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from routing.core import eventstream
+from routing.core.allowance import UNTOLD
 from routing.core.eventstream import event, frame
 from routing.core.settings import BedrockTransport
 from routing.core.values import Failure, Operation
@@ -30,7 +32,7 @@ from tests.verified_fakes.recorder import EVENTS
 from tests.verified_fakes.test_bedrock_hostile import WHOLE
 from tests.verified_fakes.test_direct_bedrock_client import connect
 
-# Failure, whether it was sent, and the hint; or the answer's text, reason and usage.
+# Failure, whether it was sent, the hint, what was billed; or the answer's text, reason and usage.
 Outcome = tuple[Any, ...]
 Clients = dict[BedrockTransport, DirectBedrockClient]
 START = event("messageStart", {"role": "assistant"})
@@ -43,7 +45,9 @@ async def outcome(client: DirectBedrockClient, timeout_s: float = 5.0) -> Outcom
     try:
         answer = await client.call(call(timeout_s=timeout_s, first_s=timeout_s))
     except PathError as error:
-        return error.failure, error.sent, error.retry_after_s
+        # What is billed untold by its kind needs no mark.
+        billed = None if error.failure in UNTOLD else error.billed
+        return error.failure, error.sent, error.retry_after_s, billed
     return answer.text, answer.stop_reason, answer.usage
 
 
@@ -282,7 +286,7 @@ async def test_a_whole_answer_has_the_same_measure(
 async def test_nobody_there_is_the_same_failure() -> None:
     for url in ("http://127.0.0.1:9", "http://[::1]:9"):
         async with clients(url) as made:
-            assert await same(made) == (Failure.UNREACHABLE, False, None)
+            assert await same(made) == (Failure.UNREACHABLE, False, None, None)
 
 
 async def test_a_name_that_is_none_is_the_same_failure() -> None:
@@ -321,7 +325,7 @@ async def test_who_never_shakes_hands_is_unreachable_alike(server: Server) -> No
     url = f"https://127.0.0.1:{server.port}"
     async with clients(url, local=False) as made:
         began = asyncio.get_running_loop().time()
-        assert await same(made) == (Failure.UNREACHABLE, False, None)
+        assert await same(made) == (Failure.UNREACHABLE, False, None, None)
         assert asyncio.get_running_loop().time() - began < 3
 
 
@@ -336,14 +340,14 @@ async def test_a_connect_is_cut_short_alike_by_the_call_or_by_its_own_limit(
     server.behave = hostile.hanging()
     async with clients(f"https://127.0.0.1:{server.port}", local=False) as made:
         ours = await outcome(made[BedrockTransport.ASYNCIO], timeout_s)
-        assert ours == (failure, False, None)
+        assert ours == (failure, False, None, None)
         # Who waits for boto3's thread may end the call first, and cannot tell what was sent.
         assert (await outcome(made[BedrockTransport.BOTO3], timeout_s))[0] is failure
 
 
 async def test_nobody_there_is_unreachable_however_short_the_call() -> None:
     async with clients("http://127.0.0.1:9") as made:
-        assert await same(made, timeout_s=0.5) == (Failure.UNREACHABLE, False, None)
+        assert await same(made, timeout_s=0.5) == (Failure.UNREACHABLE, False, None, None)
 
 
 async def test_a_connection_that_was_closed_meanwhile_is_not_used(

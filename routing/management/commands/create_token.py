@@ -44,7 +44,9 @@ class Command(base.OperatorCommand):
             "--access-key", action="store_true", help="make a pair to sign with too, as boto3 does"
         )
         _add_limits(parser)
-        parser.add_argument("--reason", default="", help="why; it is booked")
+        parser.add_argument(
+            "--reason", default="", help="why; required outside development, and booked"
+        )
 
     def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> base.Result:
         made = tokens.issue(

@@ -37,7 +37,9 @@ class Command(base.OperatorCommand):
             choices=[*(str(e) for e in EnvironmentName), ALL],
             help="an environment for the role beside it, or all that are laid here",
         )
-        parser.add_argument("--reason", default="", help="why; it is booked")
+        parser.add_argument(
+            "--reason", default="", help="why; required outside development, and booked"
+        )
 
     def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> base.Result:
         grants = _grants(options["role"], options["environment"])

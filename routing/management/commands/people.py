@@ -38,7 +38,9 @@ class Command(base.OperatorCommand):
             help="where; for list, grant, revoke",
         )
         parser.add_argument("--role", choices=[str(r) for r in Role], help="for grant")
-        parser.add_argument("--reason", default="", help="why; it is booked")
+        parser.add_argument(
+            "--reason", default="", help="why; required outside development, and booked"
+        )
 
     def run(
         self, options: Mapping[str, Any], by: Actor, now: datetime

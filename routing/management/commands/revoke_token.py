@@ -18,7 +18,9 @@ class Command(base.OperatorCommand):
 
     def add(self, parser: CommandParser) -> None:
         parser.add_argument("token", metavar="TOKEN_ID", help="its id, which begins with tok_")
-        parser.add_argument("--reason", default="", help="why; it is booked")
+        parser.add_argument(
+            "--reason", default="", help="why; required outside development, and booked"
+        )
 
     def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> base.Result:
         tokens.revoke(by=by, now=now, token_id=options["token"], reason=options["reason"])

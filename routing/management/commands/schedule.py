@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from routing import wiring
 from routing.changes import schedule
 from routing.changes.schedule import Booked
 from routing.core.errors import Invalid
@@ -19,8 +20,9 @@ from routing.schedule import queries
 
 class Command(base.OperatorCommand):
     help = (
-        "List the planned changes of an environment, the waiting ones first; take one back; or "
-        "note that one that did not come was seen. `manage.py set_flag --at` plans one."
+        "List the planned changes of an environment, the waiting ones first; take one back (the "
+        "change whose end is taken back stays); or note that one that did not come was seen. "
+        "`manage.py set_flag --at` plans one."
     )
 
     def add(self, parser: CommandParser) -> None:
@@ -54,6 +56,7 @@ class Command(base.OperatorCommand):
             now=now,
             environment=environment,
             id=options["id"],
+            health=wiring.path_health(environment),
             reason=options["reason"],
             typed_environment=options["typed_environment"],
         )

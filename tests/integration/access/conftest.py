@@ -92,7 +92,7 @@ def person(username: str, **roles: Role) -> people.Created:
     """Make a person with `PASSWORD`; `development=Role.VIEWER` and so on."""
     grants = {EnvironmentName(name): role for name, role in roles.items()}
     return people.create_user(
-        by=SHELL, now=NOW, username=username, grants=grants, password=PASSWORD
+        reason="for a test", by=SHELL, now=NOW, username=username, grants=grants, password=PASSWORD
     )
 
 

@@ -37,6 +37,10 @@ def refused(*arguments: str) -> dict[str, Any]:
     return answer
 
 
+WHY = ("--reason", "for a test")
+STAGING = ("--environment", "staging", *WHY)
+
+
 class TestCreateUser:
     def test_prints_a_password_that_signs_in(self) -> None:
         made, said = run(
@@ -50,7 +54,7 @@ class TestCreateUser:
         made, _ = run(
             *("create_user", "--username", "ada"),
             *("--role", "admin", "--environment", "development"),
-            *("--role", "viewer", "--environment", "production"),
+            *("--role", "viewer", "--environment", "production", *WHY),
         )
         by = Browser().sign_in("ada", made["password"])
         assert by.grants == {DEV: Role.ADMIN, PROD: Role.VIEWER}
@@ -58,13 +62,14 @@ class TestCreateUser:
 
     def test_takes_all_environments(self) -> None:
         made, _ = run(
-            "create_user", "--username", "ada", "--role", "operator", "--environment", "all"
+            *("create_user", "--username", "ada"),
+            *("--role", "operator", "--environment", "all", *WHY),
         )
         by = Browser().sign_in("ada", made["password"])
         assert by.grants == dict.fromkeys((DEV, STG, PROD), Role.OPERATOR)
 
     def test_is_booked_as_the_shell(self) -> None:
-        run("create_user", "--username", "ada", "--role", "viewer", "--environment", "staging")
+        run("create_user", "--username", "ada", "--role", "viewer", *STAGING)
         [entry] = entries(Action.USER_CREATE)
         assert entry.actor_kind == "shell"
 
@@ -105,10 +110,8 @@ class TestCreateUser:
         assert end.value.code == 2
 
     def test_says_why_a_name_will_not_do(self) -> None:
-        answer = refused(
-            "create_user", "--username", "A", "--role", "viewer", "--environment", "staging"
-        )
-        assert answer["error"] == "invalid"
+        answer = refused("create_user", "--username", "A", "--role", "viewer", *STAGING)
+        assert answer["error"] == "invalid" and "field" not in answer
 
 
 class TestCreateToken:
@@ -128,7 +131,9 @@ class TestCreateToken:
         assert made["secret"] not in said
 
     def test_allows_emergencies_when_asked(self) -> None:
-        run("create_token", "--environment", "production", "--role", "viewer", "--emergency")
+        asked = ("--environment", "production", "--role", "viewer", "--emergency")
+        assert refused("create_token", *asked)["field"] == "reason"
+        run("create_token", *asked, *WHY)
         [row] = Token.objects.all()
         assert row.emergency
         assert row.expires_at > NOW
@@ -185,20 +190,21 @@ class TestCreateToken:
 
 class TestPeople:
     def test_are_listed_granted_reset_closed_and_reopened(self) -> None:
-        run("create_user", "--username", "ada", "--role", "viewer", "--environment", "staging")
+        run("create_user", "--username", "ada", "--role", "viewer", *STAGING)
         told, _ = run("people", "list", "--environment", "staging")
         assert (told["username"], told["roles"]) == ("ada", {"staging": "viewer"})
         granted, _ = run(
-            "people", "grant", "ada", "--environment", "production", "--role", "reviewer"
+            *("people", "grant", "ada", "--environment", "production", "--role", "reviewer"), *WHY
         )
         assert granted["roles"] == {"staging": "viewer", "production": "reviewer"}
-        revoked, _ = run("people", "revoke", "ada", "--environment", "staging")
+        revoked, _ = run("people", "revoke", "ada", *STAGING)
         assert revoked["roles"] == {"production": "reviewer"}
-        reset, said = run("people", "reset", "ada", "--reason", "lost")
+        reset, said = run("people", "reset", "ada", "--reason", "lost it")
         assert reset["one_time_password"] and reset["password"] not in said
         assert Browser().sign_in("ada", reset["password"]).grants == {PROD: Role.REVIEWER}
-        assert run("people", "close", "ada")[0]["active"] is False
-        assert run("people", "reopen", "ada")[0]["active"] is True
+        assert refused("people", "close", "ada")["field"] == "reason"
+        assert run("people", "close", "ada", *WHY)[0]["active"] is False
+        assert run("people", "reopen", "ada", *WHY)[0]["active"] is True
 
     def test_who_is_not_there_is_not_found(self) -> None:
         assert refused("people", "reset", "nobody")["error"] == "not_found"

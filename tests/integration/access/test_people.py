@@ -31,7 +31,9 @@ pytestmark = pytest.mark.usefixtures("environments")
 
 def create(by: Actor, password: str | None = None, **roles: Role) -> people.Created:
     grants = {EnvironmentName(name): role for name, role in roles.items()}
-    return people.create_user(by=by, now=NOW, username="grace", grants=grants, password=password)
+    return people.create_user(
+        reason="for a test", by=by, now=NOW, username="grace", grants=grants, password=password
+    )
 
 
 class TestNewAccount:
@@ -129,6 +131,7 @@ class TestWhoMay:
         made = person("ada", development=Role.ADMIN)
         with pytest.raises(Forbidden):
             people.grant(
+                reason="for a test",
                 by=as_person("ada"),
                 now=NOW,
                 user_id=made.user_id,
@@ -189,7 +192,9 @@ class TestRoles:
     def test_revoking_what_is_not_held_changes_and_books_nothing(self) -> None:
         made = create(SHELL, development=Role.ADMIN)
         before = entries()
-        people.revoke(by=SHELL, now=NOW, user_id=made.user_id, environment=PROD)
+        people.revoke(
+            reason="for a test", by=SHELL, now=NOW, user_id=made.user_id, environment=PROD
+        )
         assert entries() == before
 
     def test_of_nobody_are_not_found(self) -> None:
@@ -200,9 +205,16 @@ class TestRoles:
         made = create(SHELL, development=Role.ADMIN, staging=Role.VIEWER, production=Role.VIEWER)
         for environment, role in ((DEV, Role.OPERATOR), (PROD, Role.REVIEWER)):
             people.grant(
-                by=SHELL, now=NOW, user_id=made.user_id, environment=environment, role=role
+                reason="for a test",
+                by=SHELL,
+                now=NOW,
+                user_id=made.user_id,
+                environment=environment,
+                role=role,
             )
-        people.revoke(by=SHELL, now=NOW, user_id=made.user_id, environment=STG)
+        people.revoke(
+            reason="for a test", by=SHELL, now=NOW, user_id=made.user_id, environment=STG
+        )
         folded = {}
         for entry in entries():
             if entry.action in (Action.ROLE_GRANT, Action.ROLE_REVOKE):

@@ -175,7 +175,9 @@ class TestRoleChanges:
         made = person("ada", development=Role.ADMIN, production=Role.ADMIN)
         browser = Browser()
         browser.sign_in("ada")
-        people.revoke(by=SHELL, now=NOW, user_id=made.user_id, environment=PROD)
+        people.revoke(
+            reason="for a test", by=SHELL, now=NOW, user_id=made.user_id, environment=PROD
+        )
         change(made, Role.VIEWER)
         assert browser.actor().grants == {DEV: Role.VIEWER}
 
@@ -211,7 +213,14 @@ class TestRoleChanges:
 
 
 def change(made: people.Created, role: Role, environment: EnvironmentName = DEV) -> None:
-    people.grant(by=SHELL, now=NOW, user_id=made.user_id, environment=environment, role=role)
+    people.grant(
+        reason="for a test",
+        by=SHELL,
+        now=NOW,
+        user_id=made.user_id,
+        environment=environment,
+        role=role,
+    )
 
 
 class TestTheSameAnswer:

@@ -34,11 +34,11 @@ WITHOUT_EMERGENCY = frozenset(Operation) - {Operation.EMERGENCY}
 
 def issue(by: Actor = SHELL, **asked: Any) -> tokens.Issued:
     given: dict[str, Any] = {"environment": DEV, "role": Role.VIEWER, "name": "ci"}
-    return tokens.issue(by=by, now=NOW, **(given | asked))
+    return tokens.issue(reason="for a test", by=by, now=NOW, **(given | asked))
 
 
 def revoke(made: tokens.Issued, by: Actor = SHELL) -> None:
-    tokens.revoke(by=by, now=NOW, token_id=made.id)
+    tokens.revoke(reason="for a test", by=by, now=NOW, token_id=made.id)
 
 
 def found(secret: str, at: timedelta = timedelta(0)) -> tokens.TokenFacts | None:

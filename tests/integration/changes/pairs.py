@@ -61,7 +61,11 @@ def somebody(
 ) -> Person:
     """Make an account with `role` everywhere, long ago unless told; return its person."""
     made = people.create_user(
-        by=by, now=at, username=name, grants=dict.fromkeys(EnvironmentName, role)
+        reason="for a test",
+        by=by,
+        now=at,
+        username=name,
+        grants=dict.fromkeys(EnvironmentName, role),
     )
     return Person(user_id=made.user_id, actor=signed_in(made, role), password=made.password)
 

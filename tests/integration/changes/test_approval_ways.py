@@ -144,9 +144,9 @@ def test_way_6_nor_by_one_that_the_proposer_granted_a_role(ada: pairs.Person) ->
     dan = somebody("dan", Role.VIEWER)
     at = NOW - timedelta(days=2)
     grant: dict[str, Any] = {"user_id": dan.user_id, "environment": PROD}
-    people.grant(by=ada.actor, now=at, role=Role.REVIEWER, **grant)
+    people.grant(reason="for a test", by=ada.actor, now=at, role=Role.REVIEWER, **grant)
     # Another's grant later overwrites the table, not the trail.
-    people.grant(by=SHELL, now=NOW, role=Role.ADMIN, **grant)
+    people.grant(reason="for a test", by=SHELL, now=NOW, role=Role.ADMIN, **grant)
     row = propose(ada.actor)
     attempt(
         approval.TIED,
@@ -161,8 +161,8 @@ def test_way_7_nor_by_one_whose_password_the_proposer_reset(
     ada: pairs.Person, ben: pairs.Person, deed: Any
 ) -> None:
     if deed is accounts.reopen:
-        accounts.close(by=SHELL, now=NOW, user_id=ben.user_id)
-    deed(by=ada.actor, now=NOW - timedelta(days=1), user_id=ben.user_id)
+        accounts.close(reason="for a test", by=SHELL, now=NOW, user_id=ben.user_id)
+    deed(reason="for a test", by=ada.actor, now=NOW - timedelta(days=1), user_id=ben.user_id)
     row = propose(ada.actor)
     attempt(
         approval.TIED,
@@ -230,7 +230,7 @@ def test_way_11_both_still_hold_their_rights_when_it_is_applied(
 ) -> None:
     row = propose(ada.actor)
     approve(ben.actor, row)
-    people.revoke(by=SHELL, now=NOW, user_id=ben.user_id, environment=PROD)
+    people.revoke(reason="for a test", by=SHELL, now=NOW, user_id=ben.user_id, environment=PROD)
     attempt(
         approval.RIGHT_LOST,
         ada.actor,
@@ -238,7 +238,14 @@ def test_way_11_both_still_hold_their_rights_when_it_is_applied(
         partial(apply, ada.actor, row),
     )
     # Granted back by the proposer, they are tied.
-    people.grant(by=ada.actor, now=NOW, user_id=ben.user_id, environment=PROD, role=Role.REVIEWER)
+    people.grant(
+        reason="for a test",
+        by=ada.actor,
+        now=NOW,
+        user_id=ben.user_id,
+        environment=PROD,
+        role=Role.REVIEWER,
+    )
     attempt(approval.TIED, ada.actor, "flag.change", partial(apply, ada.actor, row))
 
 
@@ -248,9 +255,9 @@ def test_way_11_the_proposer_too(ada: pairs.Person, ben: pairs.Person, lose: str
     approve(ben.actor, row)
     if lose == "role":
         viewer: dict[str, Any] = {"environment": PROD, "role": Role.VIEWER}
-        people.grant(by=SHELL, now=NOW, user_id=ada.user_id, **viewer)
+        people.grant(reason="for a test", by=SHELL, now=NOW, user_id=ada.user_id, **viewer)
     else:
-        accounts.close(by=SHELL, now=NOW, user_id=ada.user_id)
+        accounts.close(reason="for a test", by=SHELL, now=NOW, user_id=ada.user_id)
     attempt(approval.RIGHT_LOST, SHELL, "flag.change", lambda: apply(SHELL, row))
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from routing.changes import change, due, schedule
+from routing.changes import change, due, glass, schedule
 from routing.changes.schedule import When
-from routing.core.errors import Invalid, NeedsConfirm, RuleBroken
+from routing.core.approval import Bypass
+from routing.core.errors import Forbidden, Invalid, NeedsConfirm, RuleBroken
 from routing.core.flags import FlagName, SetFlag
 from routing.core.guards import Cause
 from routing.core.values import Action, EnvironmentName, PlanState
@@ -23,6 +24,7 @@ from tests.integration.changes.ground import (
     SHELL,
     STG,
     UNKNOWN,
+    VIEWER,
     apply,
     entries,
     facts,
@@ -112,6 +114,75 @@ def test_what_is_closed_for_a_cause_does_not_open_by_itself() -> None:
     assert is_on(FlagName.BEDROCK_PROVIDER)
 
 
+def cancel(environment: EnvironmentName = STG, **more: Any) -> schedule.Booked:
+    """Cancel the one end that waits."""
+    (plan,) = queries.waiting(environment)
+    usual: dict[str, Any] = {"by": SHELL, "now": NOW, "health": UNKNOWN}
+    usual |= {"reason": "it stays", "typed_environment": str(environment)}
+    return schedule.cancel(environment=environment, id=plan.id, **(usual | more))
+
+
+def test_a_change_whose_end_is_cancelled_stays_and_that_is_booked() -> None:
+    done = apply([to(CACHING, False), to(SUPPORT, True)], ends_at=NOW + HOUR)
+    apply([to(SUPPORT, False)])
+    with pytest.raises(Invalid, match="needs a reason"):
+        cancel(by=OPERATOR, reason="")
+    with pytest.raises(Forbidden):
+        cancel(by=VIEWER)
+    booked = cancel(by=OPERATOR)
+    assert (run(NOW + HOUR), is_on(CACHING)) == (0, False)
+    assert queries.end_of(STG, CACHING, version(CACHING)) is None
+    entry = entries()[0]
+    assert (entry.action, entry.seq) == (Action.SCHEDULE_CANCEL, booked.entry_seq)
+    assert (entry.reason, entry.actor) == ("it stays", OPERATOR.id)
+    assert facts(entry.facts)["ends"] == done.entry_seq
+    assert facts(entry.facts)["stay"] == [str(CACHING)]
+    with pytest.raises(ValueError, match="not enough values"):
+        cancel()
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_path_that_needs_a_second_person_stays_so_by_two_or_behind_broken_glass(
+    on: bool,
+) -> None:
+    mcp = FlagName.MCP_INTEGRATION
+    if on:
+        in_production([to(mcp, False, environment=PROD)], under=Bypass.ROLLBACK)
+    in_production([to(mcp, on, environment=PROD)], ends_at=NOW + HOUR, under=Bypass.ROLLBACK)
+    with pytest.raises(RuleBroken, match="second person to leave ENABLE_MCP_INTEGRATION so"):
+        cancel(PROD, by=ADMIN)
+    assert queries.waiting(PROD)
+    glass.begin(
+        by=ADMIN, now=NOW, environment=PROD, minutes=5, reason="nobody else is awake now",
+        typed_environment="production",
+    )  # fmt: skip
+    cancel(PROD, by=ADMIN)
+    assert facts(facts(entries()[0].facts)["approval"])["bypassed"] == "break_glass"
+    assert run(NOW + HOUR) == 0 and is_on(mcp, PROD) is on
+
+
+def test_in_production_only_who_may_confirm_what_stops_makes_it_lasting() -> None:
+    fallback = FlagName.DIRECT_FALLBACK
+    closed = [to(FlagName.MCP_INTEGRATION, False, environment=PROD)]
+    in_production(closed, under=Bypass.ROLLBACK)
+    in_production([to(fallback, False, environment=PROD)], ends_at=NOW + HOUR)
+    with pytest.raises(Forbidden, match="only an admin"):
+        cancel(PROD, by=OPERATOR)
+    assert queries.waiting(PROD)
+    with pytest.raises(Invalid, match="Type the environment"):
+        cancel(PROD, by=ADMIN, typed_environment="")
+    cancel(PROD, by=ADMIN)
+    assert facts(entries()[0].facts)["rule"] == "operation_loses_path"
+    assert run(NOW + HOUR) == 0 and not is_on(fallback, PROD)
+
+
+def test_an_end_that_finds_nothing_may_be_cancelled() -> None:
+    in_production([to(MONITORING, False, environment=PROD)], ends_at=NOW + HOUR)
+    in_production([to(MONITORING, True, environment=PROD)])
+    cancel(PROD, by=ADMIN)
+    assert facts(entries()[0].facts)["stay"] == []
+
+
 def in_production(sets: Sequence[SetFlag], **more: Any) -> change.Applied:
     usual: dict[str, Any] = {"by": ADMIN, "environment": PROD, "confirmed": True}
     return apply(sets, typed_environment="production", **(usual | more))
@@ -136,16 +207,9 @@ def test_the_end_cannot_be_lost_by_a_share_or_by_switching_again(share: int) -> 
     in_production([to(MONITORING, False, environment=PROD)], ends_at=NOW + HOUR)
     with pytest.raises((RuleBroken, Invalid)):  # Invalid: 0 % is off already
         in_production([to(MONITORING, True, environment=PROD, percentage=share)])
-    with pytest.raises(Invalid, match="not taken away"):
-        (plan,) = queries.waiting(PROD)
-        schedule.cancel(
-            by=SHELL,
-            now=NOW,
-            environment=PROD,
-            id=plan.id,
-            reason="no end wanted",
-            typed_environment="production",
-        )
+    with pytest.raises(RuleBroken, match="end within 1 h"):
+        cancel(PROD)
+    assert queries.waiting(PROD)
     assert run(NOW + HOUR) == 1 and is_on(MONITORING, PROD)
 
 

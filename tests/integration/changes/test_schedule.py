@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from routing import wiring
 from routing.access import people
 from routing.audit import verify
 from routing.changes import due, schedule
 from routing.changes.schedule import Booked, When
 from routing.core import approval
-from routing.core.errors import Forbidden, Invalid, NeedsConfirm, RuleBroken, Stale
+from routing.core.errors import Broken, Forbidden, Invalid, NeedsConfirm, RuleBroken, Stale
 from routing.core.flags import FlagName
 from routing.core.guards import Cause
 from routing.core.rights import Actor
@@ -234,6 +235,7 @@ def test_after_a_downtime_it_is_made_at_most_15_min_late(late_s: int, state: Pla
 def test_it_is_cancelled_once_and_then_not_made() -> None:
     booked = plan([to(CACHING, False)])
     asked: dict[str, Any] = {"now": NOW, "environment": STG, "id": booked.row.id}
+    asked["health"] = UNKNOWN
     done = schedule.cancel(by=OPERATOR, reason="not needed", **asked)
     assert stand(booked).state is PlanState.CANCELLED
     assert stand(booked).entry_seq == done.entry_seq
@@ -257,7 +259,9 @@ def test_an_alarm_is_seen_once_by_somebody_who_may_change() -> None:
 
 
 def test_whoever_lost_the_right_meanwhile_changes_nothing_any_more() -> None:
-    made = people.create_user(by=SHELL, now=NOW, username="olga", grants={STG: Role.OPERATOR})
+    made = people.create_user(
+        reason="for a test", by=SHELL, now=NOW, username="olga", grants={STG: Role.OPERATOR}
+    )
     olga = Actor(kind=ActorKind.USER, id=made.pseudonym, name="olga", grants={STG: Role.OPERATOR})
     first = plan([to(CACHING, False)], by=olga)
     assert run() == 1 and stand(first).state is PlanState.DONE
@@ -293,3 +297,25 @@ def test_what_needs_a_second_person_is_refused_when_it_is_planned() -> None:
         plan(sets, by=ADMIN, environment=PROD, typed_environment="production", confirmed=True)
     assert refused.value.facts["rule"] == approval.REQUIRED
     assert run() == 0
+
+
+@pytest.mark.parametrize(
+    ("column", "word", "problem"),
+    [
+        ("sets", '[{"flag": "ENABLE_ALL"}]', "flags of planned changes: 'ENABLE_ALL' is no Flag"),
+        ("cause", "boredom", "causes of planned changes: 'boredom' is no Cause"),
+        ("asked_kind", "ghost", "askers of planned changes: 'ghost' is no ActorKind"),
+    ],
+)
+def test_a_stored_word_that_is_none_of_ours_stops_the_start(
+    column: str, word: str, problem: str
+) -> None:
+    number = plan([to(CACHING, False)]).row.id
+    plan([to(BEDROCK, False)], cause=Cause.SECURITY, confirmed=True)
+    wiring.start_checks()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE routing_plannedchange SET {column} = %s WHERE id = %s", [word, number]
+        )
+    with pytest.raises(Broken, match=problem):
+        wiring.start_checks()

@@ -46,6 +46,7 @@ def client_of(laid: None) -> ClientOf:
             places = ALL if only is None else (only,)
             name = f"{role}-{only or 'all'}"
             made = people.create_user(
+                reason="for a test",
                 by=SHELL,
                 now=wiring.now(),
                 username=name,

@@ -166,7 +166,8 @@ def test_nobody_is_two_people(two: Two, client_of: ClientOf) -> None:
         assert answer.status_code == 422
     # Nor with an account that the proposer has just made, and whose first password they know.
     made = two.admin.post(
-        "/e/production/settings/create/", {"username": "puppet", "role": "reviewer"}
+        "/e/production/settings/create/",
+        {"username": "puppet", "role": "reviewer", "reason": "for a test"},
     ).content.decode()
     puppet = settle("puppet", made)
     with Refusals():
@@ -191,10 +192,10 @@ def settle(name: str, page: str) -> Client:
 def test_nor_with_one_that_they_granted_or_reset(two: Two, client_of: ClientOf) -> None:
     number = two.propose()
     viewer = client_of("viewer")
-    grant = {"role": "reviewer"}
+    grant = {"role": "reviewer", "reason": "for a test"}
     place = "/e/production/settings/"
     assert two.admin.post(f"{place}{user_id('viewer-all')}/grant/", grant).status_code == 302
-    page = two.admin.post(f"{place}{user_id('reviewer-all')}/reset/").content.decode()
+    page = two.admin.post(f"{place}{user_id('reviewer-all')}/reset/", grant).content.decode()
     assert two.reviewer.get(AT).status_code == 302, "the sessions before a reset are over"
     for browser, words in ((viewer, "granted a role to"), (settle("reviewer-all", page), "reset")):
         with Refusals():
@@ -230,7 +231,13 @@ def test_a_right_that_was_lost_or_a_digest_that_was_forged(two: Two) -> None:
     assert two.approve(number).status_code == 302
     with Refusals():
         assert two.apply(number, digest=digest(other)).status_code == 409
-    people.revoke(by=SHELL, now=wiring.now(), user_id=user_id("reviewer-all"), environment=PROD)
+    people.revoke(
+        reason="for a test",
+        by=SHELL,
+        now=wiring.now(),
+        user_id=user_id("reviewer-all"),
+        environment=PROD,
+    )
     with Refusals():
         assert two.apply(number).status_code == 422
 
@@ -258,7 +265,14 @@ def test_the_policy_is_loosened_by_two_and_tightened_by_one(two: Two) -> None:
 
 def test_a_token_approves_nothing(two: Two) -> None:
     number = two.propose()
-    made = tokens.issue(by=SHELL, now=wiring.now(), environment=PROD, role=Role.ADMIN, name="ci")
+    made = tokens.issue(
+        reason="for a test",
+        by=SHELL,
+        now=wiring.now(),
+        environment=PROD,
+        role=Role.ADMIN,
+        name="ci",
+    )
     answer = Client().post(
         f"{AT}{number}/approve/",
         {"digest": digest(number)},

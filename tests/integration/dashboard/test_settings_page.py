@@ -22,7 +22,9 @@ TOKEN = {
     "at_once": "5",
     "per_second": "6",
     "tokens_per_minute": "7",
+    "reason": "for nightly jobs",
 }
+WHY = {"reason": "for a test"}
 
 
 def secret(page: str) -> str:
@@ -33,12 +35,16 @@ def secret(page: str) -> str:
 
 def made(name: str, **roles: Role) -> int:
     grants = {EnvironmentName(place): role for place, role in roles.items()}
-    return people.create_user(by=SHELL, now=wiring.now(), username=name, grants=grants).user_id
+    return people.create_user(
+        reason="for a test", by=SHELL, now=wiring.now(), username=name, grants=grants
+    ).user_id
 
 
 def test_a_one_time_password_is_shown_once_and_opens_one_page(client_of: ClientOf) -> None:
     admin = client_of("admin")
-    page = admin.post(f"{AT}create/", {"username": "grace", "role": "operator"}).content.decode()
+    page = admin.post(
+        f"{AT}create/", {"username": "grace", "role": "operator"} | WHY
+    ).content.decode()
     first = secret(page)
     number = queries.user_id("grace")
     assert first not in admin.get(f"{AT}{number}/").content.decode()
@@ -66,16 +72,16 @@ def test_a_one_time_password_is_shown_once_and_opens_one_page(client_of: ClientO
 def test_a_reset_ends_the_sessions_and_a_closed_account_stays_out(client_of: ClientOf) -> None:
     admin, operator = client_of("admin"), client_of("operator")
     number = queries.user_id("operator-all")
-    first = secret(admin.post(f"{AT}{number}/reset/").content.decode())
+    first = secret(admin.post(f"{AT}{number}/reset/", WHY).content.decode())
     assert operator.get("/e/staging/")["Location"].startswith("/sign-in/")
     login = {"username": "operator-all", "password": first}
     assert operator.post("/sign-in/", login).status_code == 302
-    assert admin.post(f"{AT}{number}/close/", {"reason": "left"}).status_code == 302
+    assert admin.post(f"{AT}{number}/close/", {"reason": "left us"}).status_code == 302
     assert operator.get("/password/")["Location"].startswith("/sign-in/")
     assert operator.post("/sign-in/", login).status_code == 401
     assert "closed" in admin.get(AT).content.decode()
-    assert admin.post(f"{AT}{number}/reset/").status_code == 422
-    assert admin.post(f"{AT}{number}/reopen/").status_code == 302
+    assert admin.post(f"{AT}{number}/reset/", WHY).status_code == 422
+    assert admin.post(f"{AT}{number}/reopen/", WHY).status_code == 302
     assert operator.post("/sign-in/", login).status_code == 302
 
 
@@ -87,10 +93,12 @@ def test_an_admin_of_one_place_cannot_take_an_account_of_another(client_of: Clie
     for verb in ("reset", "close", "reopen"):
         assert here.post(f"{AT}{number}/{verb}/").status_code == 403
     assert queries.account(number).is_active
-    assert here.post(f"{AT}{number}/grant/", {"role": "operator"}).status_code == 302
-    assert here.post(f"{AT}{number}/revoke/").status_code == 302
+    assert here.post(f"{AT}{number}/grant/", {"role": "operator"} | WHY).status_code == 302
+    assert here.post(f"{AT}{number}/revoke/", WHY).status_code == 302
     assert queries.account(number).roles == {PROD: Role.ADMIN}
-    assert here.post(f"{AT}admit/", {"username": "ada", "role": "reviewer"}).status_code == 302
+    assert (
+        here.post(f"{AT}admit/", {"username": "ada", "role": "reviewer"} | WHY).status_code == 302
+    )
     assert queries.account(number).roles[STG] is Role.REVIEWER
 
 
@@ -98,7 +106,7 @@ def test_nobody_closes_the_own_account(client_of: ClientOf) -> None:
     admin = client_of("admin")
     number = queries.user_id("admin-all")
     assert "Close the account" not in admin.get(f"{AT}{number}/").content.decode()
-    assert admin.post(f"{AT}{number}/close/").status_code == 422
+    assert admin.post(f"{AT}{number}/close/", WHY).status_code == 422
     assert admin.get(AT).status_code == 200
 
 
@@ -113,6 +121,7 @@ def test_a_token_is_issued_shown_once_and_revoked(client_of: ClientOf) -> None:
     assert found.id in page and "batch &lt;b&gt;jobs&lt;/b&gt;" in page
     assert "5 at once, 6 a second, 7 tokens a minute" in page
     revoke = f"{AT}tokens/{found.id}/revoke/"
+    assert admin.post(revoke).status_code == 400
     assert admin.post(revoke, {"reason": "leaked"}).status_code == 302
     tokens.load()
     assert tokens.current().by_digest == {}
@@ -125,3 +134,43 @@ def test_a_token_form_that_will_not_do_is_told(client_of: ClientOf) -> None:
     assert answer.status_code == 400
     page = answer.content.decode()
     assert "Name the tenant" in page and "Nothing was changed" in page
+
+
+def test_outside_development_each_form_asks_for_a_reason_and_has_to_get_one(
+    client_of: ClientOf,
+) -> None:
+    admin = client_of("admin")
+    number = made("ada", staging=Role.VIEWER)
+    asked = {
+        "create/": {"username": "grace", "role": "viewer"},
+        "admit/": {"username": "ada", "role": "operator"},
+        f"{number}/grant/": {"role": "operator"},
+        f"{number}/revoke/": {},
+        f"{number}/reset/": {},
+        f"{number}/close/": {},
+        "tokens/issue/": TOKEN | {"reason": ""},
+    }
+    for path, said in asked.items():
+        answer = admin.post(f"{AT}{path}", said)
+        assert answer.status_code == 400, path
+        page = answer.content.decode()
+        assert "needs a reason" in page and "Nothing was changed" in page, path
+    assert queries.account(number).roles == {STG: Role.VIEWER}
+    assert queries.account(number).is_active
+    for path, fields in (("", 2), (f"{number}/", 4), ("tokens/", 1)):
+        page = admin.get(f"{AT}{path}").content.decode()
+        assert len(re.findall(r'name="reason"[^>]*required minlength="5"', page)) == fields, path
+
+
+def test_in_development_a_reason_may_be_left_out(client_of: ClientOf) -> None:
+    admin, here = client_of("admin"), "/e/development/settings/"
+    secret(admin.post(f"{here}create/", {"username": "grace", "role": "viewer"}).content.decode())
+    number = queries.user_id("grace")
+    secret(admin.post(f"{here}{number}/reset/").content.decode())
+    # What opens staging as well is not of development alone.
+    people.grant(
+        by=SHELL, now=wiring.now(), user_id=number, environment=STG, role=Role.VIEWER, **WHY
+    )
+    assert admin.post(f"{here}{number}/close/").status_code == 400
+    page = admin.get(f"{here}{number}/").content.decode()
+    assert page.count("required minlength") == 2 and page.count("Reason (optional)") == 2

@@ -27,6 +27,7 @@ ABROAD = [
 @pytest.mark.parametrize("target", ABROAD)
 def test_next_never_leads_abroad(laid: None, target: str) -> None:
     made = people.create_user(
+        reason="for a test",
         by=SHELL,
         now=wiring.now(),
         username="somebody",

@@ -66,6 +66,19 @@ def test_a_change_for_later_changes_nothing_yet_and_is_listed(client_of: ClientO
     assert queries.waiting(STG) == ()
 
 
+def test_an_end_is_cancelled_and_its_change_stays(client_of: ClientOf) -> None:
+    client = client_of("operator")
+    switch(client, CACHING, "off", ends_after="60")
+    (row,) = queries.waiting(STG)
+    listed = text(client.get("/e/staging/schedule/"))
+    assert "Cancel this end" in listed and "keep the change without an end" in listed
+    place = f"/e/staging/schedule/{row.id}/cancel/"
+    assert client.post(place, {"reason": ""}).status_code == 400
+    answer = client.post(place, {"reason": "it is better without"}, follow=True)
+    assert f"End {row.id} is cancelled" in text(answer)
+    assert queries.waiting(STG) == () and not is_on(CACHING, STG)
+
+
 @pytest.mark.parametrize(
     ("at", "words"),
     [
@@ -196,7 +209,11 @@ def test_its_review_is_closed_by_another_person_with_words(client_of: ClientOf) 
     assert "waits for its review" in items[0]
     breaker = Actor(kind=ActorKind.USER, id=row.broken_by, name="admin", grants={STG: Role.ADMIN})
     made = people.create_user(
-        by=breaker, now=wiring.now(), username="puppet", grants={STG: Role.REVIEWER}
+        reason="for a test",
+        by=breaker,
+        now=wiring.now(),
+        username="puppet",
+        grants={STG: Role.REVIEWER},
     )
     puppet = Actor(
         kind=ActorKind.USER, id=made.pseudonym, name="puppet", grants={STG: Role.REVIEWER}

@@ -7,9 +7,12 @@ from pathlib import Path as Folder
 import pytest
 
 from dashboard.cards import operations
-from routing.core.flags import FlagName
+from routing.changes import change
+from routing.core import approval
+from routing.core.flags import FlagName, SetFlag
+from routing.core.guards import Cause
 from routing.core.lifecycle import Stage, StepState
-from routing.core.values import Action, EnvironmentName, TestStatus, Verdict
+from routing.core.values import Action, EnvironmentName, Outcome, TestStatus, Verdict
 from routing.deployments import configure, deploy
 from routing.deployments.ledger import OperationRow
 from routing.deployments.models import Deployment, DeploymentFinding
@@ -116,6 +119,39 @@ def test_two_clicks_on_the_same_flag_meet_the_version_and_not_each_other(home: F
     assert bed.share(FLAG) == 100
     assert step(done, configure.FLAGS) is StepState.FAILED
     assert done.verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_what_waits_for_a_second_person_is_refused_at_its_step_and_nothing_is_changed(
+    home: Folder, *, needed: bool
+) -> None:
+    first = run(home, bed.PROD)
+    guarded = FlagName.MCP_INTEGRATION if needed else FLAG
+    other = FlagName.CACHING
+    for flag, cause in ((guarded, Cause.SECURITY), (other, None)):
+        change.apply(
+            by=bed.BY, now=bed.now(), environment=bed.PROD, reason="somebody's change",
+            sets=[SetFlag(flag=flag, on=False, base_version=1)], health=bed.HEALTHY,
+            cause=cause if needed else None, confirmed=True, typed_environment=str(bed.PROD),
+        )  # fmt: skip
+    before = len(bed.booked(Action.FLAG_CHANGE))
+    done = run(home, bed.PROD, digest=first.release, restore_flags=True, confirmed=True)
+    shares = [bed.share(flag, bed.PROD) for flag in (guarded, other)]
+    refused = [e for e in bed.booked(Action.FLAG_CHANGE) if e.outcome == Outcome.REFUSED]
+    if not needed:  # as every other flag of the release
+        assert (step(done, configure.FLAGS), shares) == (StepState.DONE, [100, 100])
+        assert not refused
+        return
+    assert (step(done, configure.FLAGS), done.verdict) == (StepState.FAILED, Verdict.FAILED)
+    assert shares == [0, 0]
+    (entry,) = refused
+    assert len(bed.booked(Action.FLAG_CHANGE)) == before + 1
+    assert (entry.actor, entry.environment) == (bed.BY.id, str(bed.PROD))
+    assert approval.REQUIRED in str(entry.facts)
+    steps = [e for e in bed.booked(Action.DEPLOYMENT_STEP, done.id) if e.outcome != Outcome.DONE]
+    assert configure.FLAGS in {e.facts["step"] for e in steps if isinstance(e.facts, dict)}
+    assert "needs a second person" in str(deploy.told(done))
+    assert done.result(configure.UNDO_FLAGS)["skipped"] == "This run changed no flag."
 
 
 @pytest.mark.parametrize("environment", [bed.STG, bed.PROD])

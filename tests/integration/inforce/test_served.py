@@ -45,7 +45,7 @@ class Door:
 
     def open(self, place: str) -> None:
         asked = ("--environment", place, "--role", "viewer", "--name", "tests")
-        (made,) = self._server.manage("create_token", *asked)
+        (made,) = self._server.manage("create_token", *asked, "--reason", "for a test")
         self._secrets[place] = made["secret"]
 
     def explain(self, place: str) -> httpx2.Response:

@@ -14,13 +14,20 @@ import pytest
 from routing.access import tokens
 from routing.breakers.board import Board, Key
 from routing.breakers.held import Copy
+from routing.budgeting import Budgets
 from routing.changes import override, tools
 from routing.compliance import queries as policies
 from routing.core import circuit, pinning
+from routing.core.budget import Limit, Period, Unit
 from routing.core.circuit import Circuit
+from routing.core.cost import Charge, Price
 from routing.core.flags import FlagName, defaults
 from routing.core.pinning import Tool
 from routing.core.values import Breaker, EnvironmentName, Operation, Path, Role
+from routing.cost import policy as prices
+from routing.cost import snapshot as costs
+from routing.cost import store as spending
+from routing.cost.meter import Meter
 from routing.flags import lastgood, snapshot
 from routing.fleet import queries
 from routing.inforce.standby import Loaded, Restored, Standby
@@ -37,7 +44,7 @@ LATER = NOW + timedelta(hours=1)
 @pytest.fixture(autouse=True)
 def _put_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give each test snapshots of its own, and take them away afterwards."""
-    for module in (snapshot, tokens, matrices, policies):
+    for module in (snapshot, tokens, matrices, policies, costs):
         monkeypatch.setattr(module, "_current", module._current)
     yield
 
@@ -47,6 +54,7 @@ def load() -> Loaded:
     tokens.load()
     matrices.refresh()
     policies.refresh()
+    costs.refresh()
     return Loaded(rows=queries.environments(), pins=())
 
 
@@ -56,6 +64,7 @@ def forget() -> None:
     tokens._current = tokens.Snapshot()
     matrices.adopt(matrices.Snapshot())
     policies.adopt(policies.Snapshot())
+    costs.adopt(costs.Snapshot())
 
 
 def standby(home: Folder, board: Board | None = None) -> Standby:
@@ -67,7 +76,7 @@ def kept(home: Folder, **more: Any) -> tuple[str, Loaded]:
     lay()
     apply(sets=[to(FlagName.CACHING, False)])
     made = tokens.issue(
-        by=SHELL, now=NOW, environment=PROD, role=Role.VIEWER, name="jobs",
+        reason="for a test", by=SHELL, now=NOW, environment=PROD, role=Role.VIEWER, name="jobs",
         expires_at=NOW + timedelta(days=30),
     )  # fmt: skip
     loaded = replace(load(), **more)
@@ -145,6 +154,62 @@ def test_overrides_and_forced_breakers_hold_on(tmp_path: Folder) -> None:
     over = Board()
     standby(tmp_path, over).restore(NOW + timedelta(hours=4))
     assert over.state(key) is Breaker.CLOSED
+
+
+PRICED = prices.Policy(
+    currency="EUR",
+    prices={"m": Price(input_nanos=3 * 10**9, output_nanos=15 * 10**9)},
+    limits=(
+        Limit(period=Period.DAY, unit=Unit.TOKENS, amount=100, hard_stop=True),
+        Limit(tenant="acme", period=Period.MONTH, unit=Unit.MONEY, amount=7, hard_stop=True),
+    ),
+)
+
+
+def test_prices_and_limits_hold_on_and_count_from_the_start(tmp_path: Folder) -> None:
+    lay()
+    spending.put(environment=PROD, base_version=0, wanted=PRICED, by="ada", now=NOW)
+    kept(tmp_path)
+    meter = Meter(lambda environment: costs.current().of(environment))
+    budgets = Budgets(meter, ALL)
+    budgets.begin(LATER)
+    assert not meter.charge(PROD, model="m", tokens=(60, 0)).is_priced  # nothing is known yet
+
+    restored(tmp_path)
+    assert costs.current().of(PROD) == replace(PRICED, version=1)
+    assert costs.current().of(STG) == prices.DEFAULT
+    budgets.begin(LATER)
+    assert not stops(meter)
+    for seq, stopped in ((1, False), (2, True)):
+        charge = meter.charge(PROD, model="m", tokens=(60, 0))
+        assert charge == Charge(model="m", currency="EUR", nanos=180_000, policy=1, tokens=(60, 0))
+        meter.take(PROD, "other", charge, seq, LATER)
+        assert stops(meter) is stopped
+    # Back again: the first record is stored, the second one waits still.
+    budgets.look(1, LATER)
+    assert not stops(meter)
+    meter.take(PROD, "other", charge, 3, LATER)
+    assert stops(meter)
+
+
+def stops(meter: Meter) -> bool:
+    return meter.stop(PROD, "other", emergency=False, now=LATER) is not None
+
+
+def test_a_file_from_before_prices_were_kept_can_be_read(tmp_path: Folder) -> None:
+    lay()
+    spending.put(environment=PROD, base_version=0, wanted=PRICED, by="ada", now=NOW)
+    kept(tmp_path)
+    folder = tmp_path / "lastgood"
+    body: dict[str, Any] = dict(lastgood.read(folder, "routing", PROD, now=LATER).body)
+    said = body.pop("cost")
+    lastgood.write(folder, "routing", PROD, version=1, body=body, now=NOW)
+    found = restored(tmp_path)
+    assert found.problems == () and [row.name for row in found.loaded.rows] == list(ALL)
+    assert costs.current().of(PROD) == prices.DEFAULT
+    broken = {**said, "policy": {**said["policy"], "currency": "ZZZ"}}
+    lastgood.write(folder, "routing", PROD, version=1, body={**body, "cost": broken}, now=NOW)
+    assert [one.environment for one in restored(tmp_path).problems] == ["production"]
 
 
 def test_pins_hold_on(tmp_path: Folder) -> None:

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_denial_at_the_door_stands_in_the_trail(by: Actor) -> None:
-    made = tokens.issue(by=by, now=now(), environment=PRODUCTION, role=Role.VIEWER, name="x")
+    made = tokens.issue(
+        reason="for a test", by=by, now=now(), environment=PRODUCTION, role=Role.VIEWER, name="x"
+    )
     facts = tokens.find(made.secret, now())
     assert facts is not None
     denial = bookings.Denial(

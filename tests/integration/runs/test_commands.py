@@ -41,7 +41,9 @@ def test_route_under_a_token_has_no_more_rights_than_it(
     served: Served, by: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row(served.url)
-    made = tokens.issue(by=by, now=now(), environment=PRODUCTION, role=Role.VIEWER, name="x")
+    made = tokens.issue(
+        reason="for a test", by=by, now=now(), environment=PRODUCTION, role=Role.VIEWER, name="x"
+    )
     options = ("route", "--environment", "production", "--operation", "emergency", "Hello")
     status, said = command(*options, "--token", made.secret)
     assert (status, said["status"]) == (1, 403)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from routing.core import allowance
 from routing.core.allowance import MOST, WINDOW_S, Limits, Spending
 from routing.core.errors import Invalid
-from routing.core.values import Failure
 
 MINUTE = 1000  # tokens
 amounts = st.integers(0, MINUTE)
@@ -75,14 +74,15 @@ def test_what_calls_under_way_hold_may_end_at_any_moment() -> None:
         ({"told": (-7, 5)}, 5),
         ({"told": (10**18, 0)}, allowance.MOST_USED),
         ({"answer": "x" * 40}, 3 + 11),
-        ({"failures": [Failure.PROVIDER, Failure.THROTTLED]}, 0),
-        ({"failures": [Failure.PROVIDER, Failure.TIMEOUT]}, 500),
-        ({"failures": [Failure.TIMEOUT], "answer": "x"}, 3 + 1),
+        ({}, 0),
+        ({"untold": True}, 500),
+        ({"untold": True, "told": (7, 5)}, 12),
+        ({"untold": True, "answer": "x"}, 3 + 1),
     ],
 )
 def test_a_call_costs_what_is_known_of_it(more: dict[str, object], cost: int) -> None:
     facts: dict[str, object] = {"texts": ["12345678"], "answer": None, "told": None}
-    facts |= {"failures": [], **more}
+    facts |= {"untold": False, **more}
     assert allowance.used(500, **facts) == cost  # type: ignore[arg-type]
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import HttpResponse
 from django.test import RequestFactory
 
 from dashboard.views.errors import DatabaseAway
+from dashboard.views.gate import Patient
+from routing import patience
 
 
 def answer(error: Exception) -> HttpResponse | None:
@@ -34,3 +37,17 @@ def test_every_other_error_stays_what_it_is(error: Exception) -> None:
 
 def test_every_view_stands_behind_it() -> None:
     assert settings.MIDDLEWARE[-1] == "dashboard.views.errors.DatabaseAway"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+async def test_a_page_s_questions_have_an_end_on_the_loop_and_on_threads(method: str) -> None:
+    limit_s = patience.READ_S if method in ("GET", "HEAD") else patience.CHANGE_S
+
+    async def asked(_: object) -> list[float | None]:
+        return [patience.seconds(), await sync_to_async(patience.seconds)()]
+
+    request = RequestFactory().generic(method, "/sign-in/")
+    assert await Patient(asked)(request) == [limit_s, limit_s]  # type: ignore[arg-type]
+    assert Patient(lambda _: patience.seconds())(request) == limit_s  # type: ignore[arg-type]
+    assert patience.seconds() is None
+    assert settings.MIDDLEWARE[0] == "dashboard.views.gate.Patient"

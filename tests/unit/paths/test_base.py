@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from routing.core.values import EnvironmentName, Failure, Operation
 from routing.paths import base
-from routing.paths.base import Call, Message, PathError, Probe, Stage
+from routing.paths.base import Billed, Call, Message, PathError, Probe, Stage
 
 
 def call(text: str = "hello", system: str = "") -> Call:
@@ -79,11 +79,13 @@ def test_words_leave_out_key_ids_and_keep_the_rest() -> None:
 @given(st.text(min_size=base.ECHO), st.text(max_size=40), st.text(max_size=40))
 def test_a_detail_that_quotes_the_prompt_is_dropped(prompt: str, before: str, after: str) -> None:
     said = before + prompt[: base.ECHO] + after
-    error = PathError(Failure.TOOL_ERROR, said, sent=False, retry_after_s=2.0)
+    billed = Billed(model="m")
+    error = PathError(Failure.TOOL_ERROR, said, sent=False, retry_after_s=2.0, billed=billed)
     for asked in (call(text=prompt), call(text="x", system=prompt)):
         kept = base.discreet(error, asked)
         assert prompt[: base.ECHO] not in kept.detail or prompt[: base.ECHO] in QUIET
         assert (kept.failure, kept.sent, kept.retry_after_s) == (Failure.TOOL_ERROR, False, 2.0)
+        assert kept.billed is billed
 
 
 QUIET = "The other side's words repeat the prompt, so they are not kept."

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from routing.core.values import Failure
 from routing.paths import bedrock_answer
-from routing.paths.base import Answer, PathError
+from routing.paths.base import Answer, Billed, PathError, Usage
 from routing.paths.bedrock_patience import Patience
 from routing.paths.bedrock_stream import Event
 
@@ -89,6 +89,43 @@ async def test_a_malformed_output_is_the_requests_matter(stop: str) -> None:
     with pytest.raises(PathError) as caught:
         await heard(delta("a"), ("messageStop", {"stopReason": stop}))
     assert caught.value.failure is Failure.VALIDATION
+
+
+FILTERED: Event = ("messageStop", {"stopReason": "content_filtered"})
+TOLD = Billed(model="m", usage=Usage(input_tokens=3, output_tokens=2))
+
+
+@pytest.mark.parametrize(
+    ("events", "then", "billed"),
+    [
+        ([FILTERED, USED], None, TOLD),
+        ([delta("a"), ("messageStop", {"stopReason": "malformed_tool_use"}), USED], None, TOLD),
+        ([FILTERED], None, Billed(model="m")),
+        ([("messageStart", {}), delta(3)], None, Billed(model="m")),
+        ([delta("a")], PathError(Failure.PROVIDER, "x"), Billed(model="m")),
+        ([], PathError(Failure.PROTOCOL, "x", billed=Billed()), Billed(model="m")),
+        ([], PathError(Failure.THROTTLED, "x"), None),
+        ([], PathError(Failure.VALIDATION, "x"), None),
+    ],
+)
+async def test_a_failure_says_whether_a_model_spoke_and_what_it_used(
+    events: list[Event], then: PathError | None, billed: Billed | None
+) -> None:
+    with pytest.raises(PathError) as caught:
+        await heard(*events, then=then)
+    assert caught.value.billed == billed
+
+
+def test_a_filtered_reply_is_billed_by_its_own_figures() -> None:
+    reply = {
+        "output": {"message": {"content": []}},
+        "stopReason": "guardrail_intervened",
+        "usage": {"inputTokens": 3, "outputTokens": 2},
+    }
+    for cut in (reply, {"usage": reply["usage"]}):
+        with pytest.raises(PathError) as caught:
+            bedrock_answer.whole(cut, "m")
+        assert caught.value.billed == TOLD
 
 
 @given(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from botocore import exceptions as aws
+from botocore.eventstream import ChecksumMismatch
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.parsers import ResponseParserError
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from routing.core.values import Failure
 from routing.paths import bedrock_words
-from routing.paths.base import PathError
+from routing.paths.base import Billed, PathError
 
 
 def modelled() -> list[str]:
@@ -91,6 +92,14 @@ def test_what_botocore_raises_by_itself(error: Exception, failure: Failure, sent
     problem = bedrock_words.translate(error)
     assert (problem.failure, problem.sent) == (failure, sent)
     assert "{secret" not in problem.detail
+
+
+@pytest.mark.parametrize("error", [ResponseParserError("x"), ChecksumMismatch(1, 2)])
+def test_an_answer_that_botocore_cannot_read_may_be_billed(error: Exception) -> None:
+    problem = bedrock_words.translate(error)
+    assert (problem.failure, problem.billed) == (Failure.PROTOCOL, Billed())
+    assert bedrock_words.translate(ZeroDivisionError("x")).billed is None
+    assert bedrock_words.translate(client_error("ValidationException", 400)).billed is None
 
 
 def test_a_refused_parameter_is_named_without_its_value() -> None:

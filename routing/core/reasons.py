@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
 from routing.core.errors import Invalid
 from routing.core.values import EnvironmentName
@@ -36,6 +37,12 @@ def check(reason: str, environment: EnvironmentName) -> str:
             field="reason",
         )
     return clean
+
+
+def check_everywhere(reason: str, environments: Iterable[EnvironmentName]) -> str:
+    """Return `reason` for what concerns all of `environments`; raises Invalid as `check` does."""
+    places = {EnvironmentName.DEVELOPMENT, *environments}
+    return [check(reason, place) for place in EnvironmentName if place in places][-1]
 
 
 def check_place(typed: str, environment: EnvironmentName) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from routing.changes import reasons
+from routing.core import reasons
 from routing.core.errors import Invalid
 from routing.core.values import EnvironmentName
 
@@ -49,3 +49,15 @@ def test_only_the_exact_name_opens_production(typed: str) -> None:
         reasons.check_place(typed, PROD)
     reasons.check_place("production", PROD)
     reasons.check_place(typed, STG)
+
+
+@pytest.mark.parametrize("others", [(STG,), (PROD,), (DEV, PROD)])
+def test_what_concerns_more_than_development_needs_a_reason(
+    others: tuple[EnvironmentName, ...],
+) -> None:
+    assert reasons.check_everywhere(" ", ()) == reasons.check_everywhere("", (DEV,)) == ""
+    with pytest.raises(Invalid, match="needs a reason"):
+        reasons.check_everywhere("no", others)
+    assert reasons.check_everywhere(" left us ", others) == "left us"
+    with pytest.raises(Invalid, match="control characters"):
+        reasons.check_everywhere("left\nus", ())
