@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path as Folder
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from routing import loops, operating, synthetic
 from routing.access import signin
@@ -19,7 +19,6 @@ from routing.audit import ledger
 from routing.breakers import sharing
 from routing.breakers.board import Board, Key
 from routing.budgeting import Budgets
-from routing.cache.shared import Shared
 from routing.cache.store import ResponseCache
 from routing.changes import due, proposal_ends
 from routing.changes.tool_watch import ToolWatch
@@ -51,6 +50,9 @@ from routing.paths.roster import Roster
 from routing.router import IntelligentRouter, Routed
 from routing.shipping import Shipping
 from routing.support import mode as support
+
+if TYPE_CHECKING:
+    from routing.cache.shared import Shared
 
 ROW_AGAIN_S = 1.0
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path as Folder
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.management import call_command
@@ -16,7 +17,6 @@ from routing.access import people, tokens
 from routing.access.tokens import TokenFacts
 from routing.approvals import queries as approvals
 from routing.audit import guards
-from routing.cache.shared import Shared
 from routing.changes import first_run as ground
 from routing.compliance import queries as compliance
 from routing.core import audience, matrix, vocabulary
@@ -45,6 +45,9 @@ from routing.matrix import queries as matrices
 from routing.paths.base import Message
 from routing.router import Ask
 from routing.schedule import queries as schedule
+
+if TYPE_CHECKING:
+    from routing.cache.shared import Shared
 
 _engine: Engine | None = None
 _starter: Actor | None = None  # who ran `serve`; the first deployment is theirs
@@ -343,13 +346,22 @@ async def start() -> Sequence[tuple[str, Loop]]:
         refresh=refresh,
         prepare=catch_up,
         versions=versions,
-        shared=Shared.at(settings.REDIS_URL, settings.SECRET_KEY) if settings.REDIS_URL else None,
+        shared=_shared_answers(),
     )
     stream.bind(_engine.loop)
     await _engine.open(database=_has_database)
     if _starter is None or not conf.current().first_deployment:
         return _engine.loops()
     return (*_engine.loops(), ("first-deployment", _deploy_first))
+
+
+def _shared_answers() -> Shared | None:
+    """Return the store of answers in Redis; its client is loaded only where there is one."""
+    if not settings.REDIS_URL:
+        return None
+    from routing.cache.shared import Shared
+
+    return Shared.at(settings.REDIS_URL, settings.SECRET_KEY)
 
 
 async def _deploy_first() -> None:

@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from routing.cache.memory import Memory
-from routing.cache.shared import Shared
+
+if TYPE_CHECKING:
+    from routing.cache.shared import Shared
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ import botocore.session
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.credentials import Credentials, RefreshableCredentials
-from botocore.loaders import create_loader
+from botocore.loaders import Loader, create_loader
 
 from routing.core.values import Failure
 from routing.paths.base import PathError
@@ -44,8 +44,24 @@ _NOTHING: dict[str, Any] = {
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
+# Of botocore's list of all services' addresses (7 MiB) these are what a client of ours can ask
+# for: the models, and who gives out keys.
+ASKED = frozenset({"bedrock", "bedrock-runtime", "sts", "sso", "oidc", "portal.sso", "signin"})
+
+
+def models() -> Loader:
+    """Return a loader of botocore's data that keeps the addresses of these services alone."""
+    loader = create_loader()
+    for partition in loader.load_data("endpoints")[
+        "partitions"
+    ]:  # what it returns is what it keeps
+        known = partition["services"]
+        partition["services"] = {name: known[name] for name in known if name in ASKED}
+    return loader
+
+
 # Read once for all clients: another session of its own would read a megabyte of models again.
-_models = create_loader()
+_models = models()
 Send = Callable[[Any], AWSResponse]
 
 
