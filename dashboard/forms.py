@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Any
 
 from django import forms
@@ -204,6 +205,17 @@ class When(forms.DateTimeInput):
         return value if isinstance(value, str) or value is None else f"{value:%Y-%m-%dT%H:%M}"
 
 
+class Moment(forms.DateTimeField):
+    """A moment in UTC, whatever offset an address gives it."""
+
+    def to_python(self, value: Any) -> Any:
+        at = super().to_python(value)
+        try:
+            return at and at.astimezone(UTC)
+        except OverflowError:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from None
+
+
 class AuditFilter(forms.Form):
     """The filters of the Audit page; all optional, all in the address."""
 
@@ -218,8 +230,8 @@ class AuditFilter(forms.Form):
     outcome = forms.ChoiceField(
         required=False, choices=[("", "any")] + [(str(o), str(o)) for o in Outcome]
     )
-    since = forms.DateTimeField(required=False, widget=When, label="Since (UTC)")
-    until = forms.DateTimeField(required=False, widget=When, label="Until (UTC)")
+    since = Moment(required=False, widget=When, label="Since (UTC)")
+    until = Moment(required=False, widget=When, label="Until (UTC)")
     before = forms.IntegerField(
         required=False, min_value=1, max_value=BIGGEST, widget=forms.HiddenInput
     )
@@ -230,10 +242,14 @@ class AuditFilter(forms.Form):
 
 
 class FlagsFilter(forms.Form):
-    """What the Flags page is asked to show; both optional, both in the address."""
+    """What the Flags page is asked to show; all optional, all in the address.
+
+    `at` is a past moment, `after` the entry that left the flags as they are to be shown.
+    """
 
     q = forms.CharField(required=False, max_length=100)
-    at = forms.DateTimeField(required=False)
+    at = Moment(required=False)
+    after = forms.IntegerField(required=False, min_value=1, max_value=BIGGEST)
 
 
 class HistoryFilter(forms.Form):

@@ -202,7 +202,6 @@ def situation(environment: EnvironmentName, subject: Subject) -> State:
     """Return what is in force in `environment` now, from memory alone."""
     found = path_health(environment)
     kept, switched = matrices.current(), flags.current()
-    uses.note(environment, uses.DECISION)
     overrides = kept.overrides_of(environment)
     return State(
         matrix=kept.of(environment),
@@ -219,6 +218,12 @@ def situation(environment: EnvironmentName, subject: Subject) -> State:
             else {},
         ),
     )
+
+
+def _decided_by(environment: EnvironmentName, subject: Subject) -> State:
+    """Return `situation` for a decision, which counts as asking for its flags."""
+    uses.note(environment, uses.DECISION)
+    return situation(environment, subject)
 
 
 def _kill(environment: EnvironmentName) -> Kill | None:
@@ -342,7 +347,7 @@ async def start() -> Sequence[tuple[str, Loop]]:
         code_version=settings.HYBRIDOPS_VERSION,
         settings=conf.current(),
         clock=now,
-        situation=situation,
+        situation=_decided_by,
         refresh=refresh,
         prepare=catch_up,
         versions=versions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dashboard.cards.wording import flag_text
 from routing.core.flags import FlagName, State
@@ -31,14 +31,14 @@ def stand(state: State) -> Stand:
 class PastCell:
     """One flag in one environment at a past moment; `now` words what it is now if that differs.
 
-    Without `then` it was not laid there yet.
+    Without `then` it was not laid there yet, or the trail does not tell. `by` is empty for who may
+    not read the trail there.
     """
 
     environment: EnvironmentName
     then: Stand | None
     since: datetime | None
     by: str
-    entry_seq: int
     now: str
 
 
@@ -53,9 +53,14 @@ class PastRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastGrid:
-    """All flags at a past moment; `summary` says how that differs from now."""
+    """All flags at a past moment, or as entry `upto` left them; `summary` tells it beside now.
+
+    `unknown` maps environments whose flags the trail does not tell to why.
+    """
 
     at: datetime
+    upto: int | None
+    unknown: Mapping[EnvironmentName, str]
     environments: tuple[EnvironmentName, ...]
     versions: Mapping[EnvironmentName, int]
     rows: tuple[PastRow, ...]
@@ -68,53 +73,63 @@ def past_grid(
     environments: Sequence[EnvironmentName],
     *,
     at: datetime,
+    upto: int | None = None,
     names: Mapping[str, str],
+    readable: Collection[EnvironmentName],
 ) -> PastGrid:
-    """Word `then`, beside what is in force `now`."""
+    """Word `then`, beside what is in force `now`; the trail of `readable` ones may be read."""
     today = {row.name: row.cells for row in now.rows}
     rows = []
     for row in then.rows:
         cells = []
         for environment in environments:
             old, new = row.cells.get(environment), today.get(row.name, {}).get(environment)
-            differs = new is not None and not (old and old.state.gives_as(new.state))
+            if environment in then.unknown:
+                beside = ""
+            elif old and new:
+                beside = "" if old.state.gives_as(new.state) else stand(new.state).text
+            else:
+                beside = stand(new.state).text if new else "without a row" if old else ""
             cells.append(
                 PastCell(
                     environment=environment,
                     then=stand(old.state) if old else None,
                     since=old.changed_at if old else None,
-                    by=names.get(old.changed_by, old.changed_by) if old else "",
-                    entry_seq=old.entry_seq if old else 0,
-                    now=stand(new.state).text if differs and new else "",
+                    by=names.get(old.changed_by, old.changed_by)
+                    if old and environment in readable
+                    else "",
+                    now=beside,
                 )
             )
         rows.append(PastRow(name=row.name, purpose=row.purpose, cells=tuple(cells)))
     return PastGrid(
         at=at,
+        upto=upto,
+        unknown=then.unknown,
         environments=tuple(environments),
         versions=then.versions,
         rows=tuple(rows),
-        summary=_summary(rows),
+        summary=_summary(rows, then.unknown),
     )
 
 
-def _summary(rows: Sequence[PastRow]) -> str:
-    cells = [cell for row in rows for cell in row.cells]
-    laid = [cell for cell in cells if cell.then]
-    if not laid:
-        return "No flags were laid yet"
+def _summary(rows: Sequence[PastRow], unknown: Collection[EnvironmentName]) -> str:
+    cells = [cell for row in rows for cell in row.cells if cell.environment not in unknown]
+    if not cells:
+        return "Nobody knows how the flags stood"
     differing = sum(bool(cell.now) for cell in cells)
-    if not differing:
-        return f"All {len(cells)} states were as they are now"
-    return f"{differing} of {len(cells)} states were not as they are now"
+    if not any(cell.then for cell in cells):
+        words = "No flags were laid yet"
+    elif not differing:
+        words = f"All {len(cells)} states were as they are now"
+    else:
+        words = f"{differing} of {len(cells)} states were not as they are now"
+    return f"{words}; of {', '.join(unknown)} nobody knows" if unknown else words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnLine:
-    """One booked change of a flag in words; `why` is empty for who may not read the trail.
-
-    `just_after` is a moment at which all flags stood as this change left them.
-    """
+    """One booked change of a flag in words; who and why are empty where one may not read that."""
 
     environment: str
     seq: int
@@ -129,7 +144,6 @@ class TurnLine:
     together: tuple[str, ...]
     broken: str
     may_open: bool
-    just_after: str
 
 
 _DID: Mapping[str, str] = {
@@ -144,20 +158,19 @@ def turn_line(
     """Word one change; the trail of the environments `readable` may be read by this person."""
     may_open = turn.environment in readable
     return TurnLine(
-        environment=str(turn.environment or "nobody knows where"),
+        environment=str(turn.environment or ""),
         seq=turn.seq,
         at=turn.at,
         did=_DID.get(turn.action, ""),
         before=stand(turn.before) if turn.before else None,
         after=stand(turn.after) if turn.after else None,
         version=turn.after.version if turn.after else 0,
-        who=names.get(turn.actor, turn.actor),
-        role=turn.role,
+        who=names.get(turn.actor, turn.actor) if may_open else "",
+        role=turn.role if may_open else "",
         why=turn.reason if may_open else "",
         together=turn.together,
         broken=turn.broken,
         may_open=may_open,
-        just_after=moment(turn.at + timedelta(milliseconds=1)),
     )
 
 

@@ -15,6 +15,7 @@ from dashboard.views import gate, levers
 from dashboard.views.gate import Visit
 from routing.access import queries as access
 from routing.approvals import queries as approvals
+from routing.audit import queries as audit
 from routing.core import rights
 from routing.core.errors import Invalid, NotFound
 from routing.core.flags import DECLARED, FlagName
@@ -22,22 +23,25 @@ from routing.core.rights import Right
 from routing.core.values import EnvironmentName
 from routing.flags import past
 from routing.flags import queries as flags
+from routing.flags.queries import Grid
 
 
 @require_safe
 @gate.page("flags")
 def page(request: HttpRequest, visit: Visit) -> HttpResponse:
-    """Show all flags in all environments that the person may see: now, or `at` a past moment."""
+    """Show all flags in all environments that the person may see: now, `at` a past moment, or as
+    an entry left them.
+    """
     form = forms.FlagsFilter(request.GET)
     said = form.cleaned_data if form.is_valid() else {}
     if said.get("at") and said["at"] > visit.now:
         form.add_error("at", "That is still to come. Planned changes are on a page of their own.")
-    if form.errors or not said.get("at"):
+    if form.errors or not (said.get("at") or said.get("after")):
         told = levers.context(visit) | _found(said.get("q", "")) | {"form": form}
         status = Invalid.status if form.errors else 200
         return render(request, "dashboard/flags.html", told, status=status)
-    told = {"visit": visit, "form": form, "past": _past(visit, said["at"])}
-    told |= {"at": pasts.moment(said["at"])}
+    shown = _after(visit, said["after"]) if said["after"] else _at(visit, said["at"])
+    told = {"visit": visit, "form": form, "past": shown, "at": pasts.moment(shown.at)}
     return render(request, "dashboard/flags_past.html", told)
 
 
@@ -59,13 +63,33 @@ def _text(flag: FlagName) -> str:
     return f"{flag} {facts.purpose} {facts.when_off} owner {facts.owner}".casefold()
 
 
-def _past(visit: Visit, at: datetime) -> pasts.PastGrid:
-    environments = visit.environments
-    then = flags.grid_at(environments, at)
+def _at(visit: Visit, at: datetime) -> pasts.PastGrid:
+    return _past(visit, flags.grid_at(visit.environments, until=at), at=at)
+
+
+def _after(visit: Visit, seq: int) -> pasts.PastGrid:
+    entry = audit.entry(stream="control", seq=seq)
+    if entry.environment not in visit.environments:
+        raise NotFound(f"There is no entry {seq} of flags here.")
+    return _past(visit, flags.grid_at(visit.environments, upto=seq), at=entry.at, upto=seq)
+
+
+def _past(visit: Visit, then: Grid, *, at: datetime, upto: int | None = None) -> pasts.PastGrid:
     booked = {cell.changed_by for row in then.rows for cell in row.cells.values()}
     return pasts.past_grid(
-        then, flags.grid(environments), environments, at=at, names=access.names(booked)
+        then,
+        flags.grid(visit.environments),
+        visit.environments,
+        at=at,
+        upto=upto,
+        names=access.names(booked),
+        readable=_readable(visit),
     )
+
+
+def _readable(visit: Visit) -> frozenset[EnvironmentName]:
+    """Return where the person may read the trail, and so learns who and why."""
+    return frozenset(e for e in visit.environments if rights.can(visit.actor, Right.AUDIT_READ, e))
 
 
 @require_safe
@@ -79,7 +103,6 @@ def flag(request: HttpRequest, visit: Visit, name: FlagName) -> HttpResponse:
     shown = [EnvironmentName(chosen)] if chosen else visit.environments
     found = past.history(name, shown, before_seq=form.cleaned_data["before"])
     names = access.names({turn.actor for turn in found.turns})
-    readable = [e for e in shown if rights.can(visit.actor, Right.AUDIT_READ, e)]
     grid = partials.flags_grid(tuple(visit.environments), visit.environment, now=visit.now)
     card = next((card for card in grid.rows if card.name is name), None)
     if card is None:
@@ -93,7 +116,7 @@ def flag(request: HttpRequest, visit: Visit, name: FlagName) -> HttpResponse:
         "declared": [e for e in EnvironmentName if e in DECLARED[name].on_in],
         "expires": DECLARED[name].expires,
         "waits_in": [e for e in visit.environments if name in approvals.policy(e).flags],
-        "lines": [pasts.turn_line(turn, names, readable) for turn in found.turns],
+        "lines": [pasts.turn_line(turn, names, _readable(visit)) for turn in found.turns],
         "chosen": chosen,
         "older_than": form.cleaned_data["before"],
         "older": found.next_before_seq,

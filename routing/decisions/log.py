@@ -247,8 +247,8 @@ class DecisionLog:
 
     def _recovered(self) -> None:
         if self._problem:
-            log.warning("The decision log can be written again.")
             self._problem = ""
+            log.warning("The decision log can be written again.")
 
     def _append(self, bodies: Sequence[Mapping[str, Any]]) -> list[int]:
         """Append `bodies`, after a gap entry for what was lost before; return their numbers."""

@@ -16,21 +16,27 @@ BATCH = 100
 
 
 def of(
-    environment: EnvironmentName, wanted: Collection[str] = (), until: datetime | None = None
+    environment: EnvironmentName,
+    wanted: Collection[str] = (),
+    *,
+    until: datetime | None = None,
+    upto: int | None = None,
 ) -> Book:
     """Return what is booked of `environment`, reading back no further than `wanted` needs.
 
-    With `until`, what was booked before that moment. Raises AuditBroken where an entry on the
-    way was altered or does not tell.
+    With `until`, what was booked before that moment; with `upto`, by the entries up to that one.
+    Raises AuditBroken where an entry on the way was altered or does not tell.
     """
-    return booked.fold(_newest_first(environment, until), wanted)
+    return booked.fold(_newest_first(environment, until, upto), wanted)
 
 
-def _newest_first(environment: EnvironmentName, until: datetime | None) -> Iterator[Entry]:
+def _newest_first(
+    environment: EnvironmentName, until: datetime | None, upto: int | None
+) -> Iterator[Entry]:
     asked = audit.Filters(
         environment=environment, actions=booked.SETTING, outcome=Outcome.DONE, until=until
     )
-    before: int | None = None
+    before = None if upto is None else upto + 1
     while True:
         page = audit.page(filters=asked, before_seq=before, size=BATCH)
         for row in page.rows:

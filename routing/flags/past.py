@@ -22,7 +22,7 @@ class Turn:
     """One booked change of a flag; `together` are the flags that changed with it.
 
     `before` is None where the flag was laid, `after` where its row went. An entry that was altered
-    has `broken` words in place of both, and perhaps no environment.
+    has `broken` words in place of both, and no environment.
     """
 
     environment: EnvironmentName | None
@@ -64,12 +64,12 @@ def history(
     while True:
         page = audit.page(filters=asked, before_seq=before_seq, size=BATCH)
         for row in page.rows:
-            before_seq = row.seq
             turn = _turn(flag, row)
+            if turn is not None and len(turns) == size:  # so there is more
+                return History(turns=tuple(turns), next_before_seq=turns[-1].seq)
             if turn is not None:
                 turns.append(turn)
-            if len(turns) == size:
-                return History(turns=tuple(turns), next_before_seq=before_seq)
+            before_seq = row.seq
         read += BATCH
         if page.next_before_seq is None:
             return History(turns=tuple(turns), next_before_seq=None)
@@ -83,7 +83,7 @@ def _turn(flag: FlagName, row: EntryRow) -> Turn | None:
     if not row.broken and flag not in after:
         return None
     whole = Turn(
-        environment=EnvironmentName(row.environment) if row.environment else None,
+        environment=None if row.broken else EnvironmentName(row.environment),
         seq=row.seq,
         at=row.at,
         actor=row.actor,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db.models import F
 from django.db.models.functions import Coalesce
 
 from routing.audit import body
+from routing.core.errors import AuditBroken
 from routing.core.flags import DECLARED, FlagName, State
 from routing.core.values import EnvironmentName
 from routing.flags import book, store
@@ -44,11 +45,13 @@ class Grid:
     """All flags in force, in declared order; `versions` holds the set's version per environment.
 
     Those `drifted` were changed around us; but for development their cells are what is booked.
+    `unknown` says why nobody knows the flags of an environment, which then has no cells.
     """
 
     rows: tuple[FlagRow, ...]
     versions: Mapping[EnvironmentName, int]
     drifted: frozenset[EnvironmentName] = frozenset()
+    unknown: Mapping[EnvironmentName, str] = field(default_factory=dict)
 
 
 def grid(environments: Iterable[EnvironmentName]) -> Grid:
@@ -86,17 +89,29 @@ def grid(environments: Iterable[EnvironmentName]) -> Grid:
     )
 
 
-def grid_at(environments: Iterable[EnvironmentName], moment: datetime) -> Grid:
-    """Return the flags as they were booked before `moment`; there is no cell where none was laid.
+def grid_at(
+    environments: Iterable[EnvironmentName],
+    *,
+    until: datetime | None = None,
+    upto: int | None = None,
+) -> Grid:
+    """Return the flags as the trail tells them; there is no cell where none was laid.
 
-    Read from the trail; raises AuditBroken where it does not tell.
+    As booked before `until`, or by the entries up to number `upto`. It is read back until every
+    flag is named; where an altered entry is in the way, the environment's flags are unknown.
     """
-    wanted = tuple(environments)
     cells: dict[FlagName, dict[EnvironmentName, Cell]] = {flag: {} for flag in FlagName}
-    versions = {name: _put_booked(cells, name, moment) for name in wanted}
+    versions: dict[EnvironmentName, int] = {}
+    unknown: dict[EnvironmentName, str] = {}
+    for name in environments:
+        try:
+            versions[name] = _put_booked(cells, name, until=until, upto=upto)
+        except AuditBroken as error:
+            unknown[name] = error.message
     return Grid(
         rows=tuple(_row(flag, kept) for flag, kept in cells.items()),
         versions={name: version for name, version in versions.items() if version},
+        unknown=unknown,
     )
 
 
@@ -124,10 +139,12 @@ def asked(
 def _put_booked(
     cells: Mapping[FlagName, dict[EnvironmentName, Cell]],
     environment: EnvironmentName,
+    *,
     until: datetime | None = None,
+    upto: int | None = None,
 ) -> int:
     """Put what is booked in place of what the table says; return the set's version as booked."""
-    found = book.of(environment, DECLARED, until)
+    found = book.of(environment, DECLARED, until=until, upto=upto)
     for flag, kept in cells.items():
         kept.pop(environment, None)
         row = found.rows.get(flag)

@@ -1,11 +1,12 @@
 """An operator's night by keyboard alone: no test here touches the pointer.
 
 Toggle, undo, effect preview, plan, approval, search and past: each is reached by Tab or by a key
-that the page tells of, and every stop on the way shows its focus.
+that the page tells of, and shows that it has the focus.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -81,6 +82,7 @@ def step_to(page: Page, flag: str) -> None:
     lever = page.locator(f'.levers [data-flag="{flag}"] [data-step]')
     for _ in range(10):
         if lever.evaluate("one => one === document.activeElement"):
+            assert lever.evaluate(HAS_RING), f"no focus ring on {lever}"
             return
         page.keyboard.press("j")
     raise AssertionError(f"j does not lead to {flag}")
@@ -91,20 +93,25 @@ def test_toggle_and_undo(signed_in: SignedIn, complaints: Complaints) -> None:
     page = signed_in("operator")
     page.goto("/e/development/")
     go(page, "f", "/flags/$")
+    first = state(page, CACHING).inner_text()
+    undone = False
     for _ in range(TRIES):
         before = state(page, CACHING).inner_text()
         step_to(page, CACHING)
         page.keyboard.press("Enter")
         expect(page.locator("#notice")).to_contain_text("Audit entry #")
         expect(state(page, CACHING)).not_to_have_text(before)
-        if not page.locator("#undo").is_visible():
-            continue  # over before it was drawn
-        page.keyboard.press("u")
-        expect(page.locator("#notice")).to_contain_text(re.compile("Undone:|Over:"))
-        if "Undone:" in page.locator("#notice").inner_text():
+        page.keyboard.press("u")  # does nothing where it is over before it was drawn
+        with contextlib.suppress(AssertionError):
+            expect(page.locator("#notice")).to_contain_text("Undone:")
             expect(state(page, CACHING)).to_have_text(before)
-            return
-    raise AssertionError("it was never undone in time")
+            undone = True
+            break
+    assert undone, "it was never undone in time"
+    if state(page, CACHING).inner_text() != first:
+        step_to(page, CACHING)
+        page.keyboard.press("Enter")
+        expect(state(page, CACHING)).to_have_text(first)
 
 
 def test_j_and_k_go_from_lever_to_lever(signed_in: SignedIn) -> None:
@@ -120,11 +127,11 @@ def test_j_and_k_go_from_lever_to_lever(signed_in: SignedIn) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_preview_in_production(signed_in: SignedIn, server: Server) -> None:
-    server.manage("route", "--environment", "production", "--operation", "standard", "Say hello")
+def test_preview_before_a_change(signed_in: SignedIn, server: Server) -> None:
+    server.manage("route", "--environment", "staging", "--operation", "standard", "Say hello")
     page = signed_in("operator")
     page.goto("/e/development/flags/")
-    to_environment(page, "production")
+    to_environment(page, "staging")
     step_to(page, CACHING)
     page.keyboard.press("Enter")
     expect(page.locator("#review")).to_contain_text("effect")

@@ -32,7 +32,7 @@ def test_every_flag_is_asked_for_by_somebody() -> None:
 
 
 def test_a_decision_asks_for_what_it_is_made_by() -> None:
-    wiring.situation(DEV, Subject())
+    wiring._decided_by(DEV, Subject())
     uses.report(now=wiring.now())
     found = queries.asked([DEV, STG])
     assert {flag for _, flag in found} == set(uses.ASKED[uses.DECISION])
