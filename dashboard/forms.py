@@ -101,8 +101,9 @@ class SetFlags(Change):
 
 
 class Cancel(forms.Form):
-    """A planned change taken back."""
+    """A planned change taken back; `confirmed` is about what stops while an end's change stays."""
 
+    confirmed = forms.BooleanField(required=False)
     reason = forms.CharField(required=False, strip=False)
     typed_environment = forms.CharField(required=False, max_length=32)
 

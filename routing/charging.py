@@ -2,7 +2,8 @@
 
 A cached answer asks no budget and costs nothing. What a model may have been paid for without
 telling (a stream that its caller left, an attempt that ran out of time) leaves a charge open; an
-attempt that failed and told its tokens (an answer that was filtered) is charged like an answer.
+attempt that failed and told its tokens (an answer that was filtered) is charged like an answer
+where no answer followed, else it leaves the charge open.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 CHANGE_S = 1.5  # whoever changes something is told within 2 s that it is not certain
 READ_S = 5.0
 LOOP_S = 10.0
+MIGRATE_S = 600.0  # a migration may make an index of a large table
 
 _within: ContextVar[float | None] = ContextVar("within", default=None)
 

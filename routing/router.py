@@ -251,7 +251,8 @@ class IntelligentRouter:
             await self._book(run, status=status)
 
     async def _book(self, run: Run, *, status: int | None = None) -> Routed:
-        """Return what became of `run` once its record is on disk; a caller who leaves waits on."""
+        """Return what became of `run` once its record is on disk, which no caller who leaves
+        keeps it from: then it is booked and charged all the same, once."""
         routed = self._routed(run, status)
         end = record.End(
             status=routed.status,
@@ -268,8 +269,10 @@ class IntelligentRouter:
         async def booked(put: asyncio.Future[int]) -> Routed:
             try:
                 routed.seq = await self._written(run, put, out=run.begun)
-            finally:  # what was billed counts, also where its record is lost
-                self._till.take(run, routed.charge, routed.seq, self._clock())
+            except Exception:  # what was billed counts, also where its record is lost
+                self._till.take(run, routed.charge, None, self._clock())
+                raise
+            self._till.take(run, routed.charge, routed.seq, self._clock())
             return self._told(routed)
 
         return await self._log.see_through(body, booked)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
-from routing import conf, loops, stream
+from routing import conf, loops, patience, stream
 from routing.access import people, tokens
 from routing.access.tokens import TokenFacts
 from routing.approvals import queries as approvals
@@ -102,7 +102,8 @@ def _check_guards() -> None:
 def catch_up() -> None:
     """Do to a database that came back what a start would have done; raises Broken as that does."""
     prepare_database()
-    call_command("migrate", verbosity=0, interactive=False)
+    with patience.within(patience.MIGRATE_S):
+        call_command("migrate", verbosity=0, interactive=False)
     _check_guards()
     guards.canary()
 

@@ -45,6 +45,7 @@ def cancel(request: HttpRequest, visit: Visit, number: int) -> HttpResponse:
             health=wiring.path_health(visit.environment),
             reason=said["reason"],
             typed_environment=said["typed_environment"],
+            confirmed=said["confirmed"],
         )
     except (Forbidden, NotFound):
         raise

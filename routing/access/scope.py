@@ -92,7 +92,8 @@ def check_revoke(by: Actor, token: Token) -> None:
 
 def why(reason: str, environment: EnvironmentName, kind: TokenKind) -> str:
     """Return `reason` as it is booked; raises Invalid. A run token's reason is its run."""
-    return reason if kind is TokenKind.RUN else reasons.check(reason, environment)
+    place = EnvironmentName.DEVELOPMENT if kind is TokenKind.RUN else environment
+    return reasons.check(reason, place)
 
 
 def _made(by: Actor, token: Token) -> bool:

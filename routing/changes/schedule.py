@@ -14,7 +14,8 @@ from django.db import transaction
 from routing import stream
 from routing.audit import ledger
 from routing.changes import approval as approvals
-from routing.changes import change, consent
+from routing.changes import around, change, consent
+from routing.changes.consent import Confirmed
 from routing.core import approval, plans, reasons, rights
 from routing.core.chain import Json
 from routing.core.errors import Invalid, RuleBroken, Stale
@@ -123,12 +124,13 @@ def cancel(
     health: Mapping[Path, Health],
     reason: str = "",
     typed_environment: str = "",
+    confirmed: Confirmed = False,
 ) -> Booked:
     """Take back a scheduled change that still waits, or an end: then its change stays.
 
-    What stays is judged as if it were made now without an end; with the reason it is confirmed.
-    Raises Forbidden, Invalid, RuleBroken (it must not stay), NotFound and Stale (it was made, or
-    somebody was faster); each is booked.
+    What stays is judged as if it were made now without an end, and `confirmed` like that. Raises
+    Forbidden, Invalid, NeedsConfirm, RuleBroken (it must not stay), NotFound and Stale (it was
+    made, or somebody was faster); each is booked.
     """
     with ledger.denied(
         by=by,
@@ -149,7 +151,9 @@ def cancel(
                 raise _gone(environment, id)
             facts: dict[str, Json] = {}
             if kept.kind is PlanKind.END:
-                facts = _check_lasting(kept, by=by, now=now, reason=why, health=health)
+                facts = _check_lasting(
+                    kept, by=by, now=now, reason=why, health=health, confirmed=confirmed
+                )
             entry = ledger.record(
                 by=by,
                 now=now,
@@ -198,13 +202,20 @@ def see(*, by: Actor, now: datetime, environment: EnvironmentName, id: int) -> P
 
 
 def _check_lasting(
-    row: PlanRow, *, by: Actor, now: datetime, reason: str, health: Mapping[Path, Health]
+    row: PlanRow,
+    *,
+    by: Actor,
+    now: datetime,
+    reason: str,
+    health: Mapping[Path, Health],
+    confirmed: Confirmed,
 ) -> dict[str, Json]:
     """Return what is booked of an end that is cancelled; raises where its change must not stay.
 
     What the end would have put back counts as what was before, and what stays as a change without
     an end. Flags that somebody changed meanwhile have no end any more.
     """
+    around.begin(row.environment, now=now)
     states = flags.read(row.environment)
     back = {
         one.flag: one.state
@@ -217,7 +228,7 @@ def _check_lasting(
     stay = [_as_set(flag, states[flag]) for flag in back]
     before = {**states, **back}
     judgement = change.judge(row.environment, before, stay, health, now=now)
-    consent.check(judgement, by=by, environment=row.environment, confirmed=True)
+    consent.check(judgement, by=by, environment=row.environment, confirmed=confirmed)
     facts |= {"rule": judgement.rule, "effects": list(judgement.effects)}
     try:
         return facts | approvals.check(

@@ -64,12 +64,15 @@ class _Lane:
         self.began_us = array("q")
         self.took_us = array("q")
         self.marks = bytearray()
-        self.kinds = bytearray()  # of the failure, by its place in Window.words
+        self.kinds = bytearray()  # of the failure, by its place in Window._words
         self.first = 0  # the oldest that is still in the window
 
     def add(self, sample: Sample, kind: int) -> None:
-        # A clock that was set back must not break the order.
-        at_us = max(sample.at_us, self.at_us[-1]) if self.at_us else sample.at_us
+        at_us = sample.at_us
+        for earlier in range(len(self.at_us) - 1, -1, -1):  # a clock that was set back
+            if self.at_us[earlier] <= at_us:
+                break
+            self.at_us[earlier] = at_us
         self.at_us.append(at_us)
         self.began_us.append(sample.began_us)
         self.took_us.append(sample.duration_us)

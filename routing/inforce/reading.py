@@ -19,7 +19,7 @@ from typing import Any
 
 from django.db import Error, connection
 
-from routing import loops, patience, stream
+from routing import loops, stream
 from routing.access import tokens
 from routing.breakers import sharing
 from routing.breakers.sharing import Sharing
@@ -49,7 +49,6 @@ _TOLD_OFTEN = frozenset({"decisions", "health", sharing.TOPIC})
 STALE_AFTER_S = 5.0  # without a look at the database that succeeded
 SAVE_PAUSE_S = 0.25
 NOTES_S = 1.0
-PREPARE_S = 600.0  # a migration may make an index of a large table
 PERSON = "standby"
 
 
@@ -223,8 +222,7 @@ class Reading:
                 seen = latest
 
     def _catch_up(self) -> Loaded:
-        with patience.within(PREPARE_S):
-            self._prepare()
+        self._prepare()
         return self._load()
 
     async def _look_again(self) -> None:

@@ -238,8 +238,6 @@ class Standby:
             inforce = policy.decode(
                 body["compliance"]["policy"], version=body["compliance"]["version"]
             )
-            cost = body.get("cost")
-            priced = prices.decode(cost["policy"], version=cost["version"]) if cost else None
             pins = _parsed(tuple[PinRow, ...], body["pins"])
             forces = _parsed(tuple[Force, ...], body["breakers"])
         except (KeyError, TypeError, ValueError, HybridOpsError) as error:
@@ -249,6 +247,7 @@ class Standby:
         found.matrices[environment] = matrix
         found.overrides[environment] = overrides
         found.policies[environment] = inforce
+        priced = _priced(environment, body.get("cost"))
         if priced is not None:
             found.costs[environment] = priced
         found.forces += [(environment, force) for force in forces]
@@ -286,6 +285,15 @@ class Standby:
         )  # fmt: skip
         if not problem.missing:
             lastgood.set_aside(self._folder, problem.part, problem.environment)
+
+
+def _priced(environment: EnvironmentName, cost: Any) -> prices.Policy | None:
+    """Return the kept prices and limits, None without usable ones: no price stops routing."""
+    try:
+        return prices.decode(cost["policy"], version=cost["version"]) if cost else None
+    except (KeyError, TypeError, ValueError, HybridOpsError):
+        log.exception("The kept prices of %s make no sense; nothing is priced there.", environment)
+        return None
 
 
 class _Found:

@@ -105,13 +105,18 @@ def end_of(environment: EnvironmentName, flag: FlagName, version: int) -> PlanRo
 
 
 def stored() -> tuple[Table, ...]:
-    """Return the words of ours that the table holds, to be checked at the start."""
+    """Return the words of ours that the table holds, to be checked at the start.
+
+    What is closed may name a flag or a cause that is gone; what waits may not.
+    """
     rows = PlannedChange.objects.order_by()
+    waits = rows.filter(state=str(PlanState.WAITING))
     words = {
         name: rows.values_list(name, flat=True).distinct()
-        for name in ("kind", "state", "asked_kind", "cause")
+        for name in ("kind", "state", "asked_kind")
     }
-    sets = rows.values_list("sets", flat=True).iterator()
+    words["cause"] = waits.values_list("cause", flat=True).distinct()
+    sets = waits.values_list("sets", flat=True).iterator()
     names = sorted({str(one["flag"]) for together in sets for one in together})
     return (
         vocabulary.stored("stored kinds of planned changes", PlanKind, words["kind"]),
@@ -138,6 +143,7 @@ def row(kept: PlannedChange) -> PlanRow:
                 base_version=one["base_version"],
             )
             for one in kept.sets
+            if one["flag"] in set(FlagName)
         ),
         due_at=kept.due_at,
         grace=timedelta(seconds=kept.grace_s),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path as Folder
@@ -298,3 +299,35 @@ async def test_what_a_budget_refused_is_decided_again_alike_and_no_proposal_chan
     assert replay(bodies, Proposal()) == nothing
     elsewhere = Proposal(overrides={STANDARD: Path.DIRECT_BEDROCK})
     assert replay(bodies, elsewhere) == nothing
+
+
+async def test_a_caller_that_goes_while_the_record_waits_for_the_disk_is_charged_once(
+    tmp_path: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, reached = threading.Event(), threading.Event()
+    meter = metered(DAY)
+    with raised(tmp_path, meter) as stage:
+        stage.mcp.otherwise = says("Well.", usage=USED)
+        commit = stage.log._commit
+
+        def late(batch: list[Any]) -> None:
+            reached.set()
+            assert written.wait(10)
+            commit(batch)
+
+        monkeypatch.setattr(stage.log, "_commit", late)
+        task = asyncio.create_task(stage.router.route(ask(STANDARD)))
+        assert await asyncio.to_thread(reached.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        written.set()
+        for _ in range(1000):
+            if stage.seen:
+                break
+            await asyncio.sleep(0)
+            await asyncio.to_thread(lambda: None)
+        assert [cost and cost["nanos"] for cost in costs(stage)] == [COSTS]
+        # Half of the limit is spent: a second call goes on, a third does not.
+        assert (await stage.router.route(ask(STANDARD))).status == 200
+        assert (await stage.router.route(ask(STANDARD))).code == "refused_budget"

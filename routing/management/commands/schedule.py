@@ -35,6 +35,11 @@ class Command(base.OperatorCommand):
             "--reason", default="", help="cancel: why; required outside development"
         )
         parser.add_argument("--typed-environment", default="", metavar="NAME")
+        parser.add_argument(
+            "--confirm",
+            action="store_true",
+            help="cancel, of an end: let its change stay even if something stops",
+        )
 
     def run(
         self, options: Mapping[str, Any], by: Actor, now: datetime
@@ -59,6 +64,7 @@ class Command(base.OperatorCommand):
             health=wiring.path_health(environment),
             reason=options["reason"],
             typed_environment=options["typed_environment"],
+            confirmed=options["confirm"],
         )
         return flagging.planned(done)
 

@@ -171,7 +171,9 @@ def test_in_production_only_who_may_confirm_what_stops_makes_it_lasting() -> Non
     assert queries.waiting(PROD)
     with pytest.raises(Invalid, match="Type the environment"):
         cancel(PROD, by=ADMIN, typed_environment="")
-    cancel(PROD, by=ADMIN)
+    with pytest.raises(NeedsConfirm):
+        cancel(PROD, by=ADMIN)
+    cancel(PROD, by=ADMIN, confirmed=True)
     assert facts(entries()[0].facts)["rule"] == "operation_loses_path"
     assert run(NOW + HOUR) == 0 and not is_on(fallback, PROD)
 
@@ -232,3 +234,17 @@ def test_a_scheduled_change_lasts_from_when_it_was_made() -> None:
     assert run(late) == 1 and not is_on(CACHING)
     assert run(late + timedelta(minutes=29)) == 0
     assert run(late + timedelta(minutes=30)) == 1 and is_on(CACHING)
+
+
+def test_what_stops_for_good_is_confirmed_as_by_any_change() -> None:
+    closed = [to(FlagName.BEDROCK_PROVIDER, False, environment=EnvironmentName.DEVELOPMENT)]
+    apply(closed, environment=EnvironmentName.DEVELOPMENT, ends_at=NOW + HOUR, confirmed=True)
+    with pytest.raises(NeedsConfirm, match="Emergencies lose their only path"):
+        cancel(EnvironmentName.DEVELOPMENT, reason="")
+    assert [plan.state for plan in queries.waiting(EnvironmentName.DEVELOPMENT)] == [
+        PlanState.WAITING
+    ]
+    assert (
+        cancel(EnvironmentName.DEVELOPMENT, reason="", confirmed=True).row.state
+        is PlanState.CANCELLED
+    )

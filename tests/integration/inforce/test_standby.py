@@ -209,7 +209,9 @@ def test_a_file_from_before_prices_were_kept_can_be_read(tmp_path: Folder) -> No
     assert costs.current().of(PROD) == prices.DEFAULT
     broken = {**said, "policy": {**said["policy"], "currency": "ZZZ"}}
     lastgood.write(folder, "routing", PROD, version=1, body={**body, "cost": broken}, now=NOW)
-    assert [one.environment for one in restored(tmp_path).problems] == ["production"]
+    found = restored(tmp_path)
+    assert found.problems == () and [row.name for row in found.loaded.rows] == list(ALL)
+    assert costs.current().of(PROD) == prices.DEFAULT  # nothing is priced, and all goes on
 
 
 def test_pins_hold_on(tmp_path: Folder) -> None:

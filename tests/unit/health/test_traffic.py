@@ -136,4 +136,6 @@ def test_a_clock_that_was_set_back_loses_nothing() -> None:
             synthetic=False,
         )
         window.add(DEV, Path.MCP, made)
-    assert window.real(DEV, Path.MCP, 9_000_000).calls == 3
+    assert window.real(DEV, Path.MCP, 1_000_000).calls == 3
+    later = 1_000_000 + WINDOW_US + 1
+    assert window.real(DEV, Path.MCP, later).calls == 0
