@@ -140,7 +140,7 @@ def test_preview_before_a_change(signed_in: SignedIn, server: Server) -> None:
         if "No decision" not in foreseen.inner_text():
             break
         page.reload()
-    expect(foreseen).to_contain_text(re.compile(r"Of the .*stored decision"))
+    expect(foreseen).to_contain_text(re.compile(r"Of the .*decisions?.*would change path"))
     tab_to(page, page.get_by_role("link", name="Back to the flags; change nothing"))
     page.keyboard.press("Enter")
     expect(state(page, CACHING)).to_have_text("on")
