@@ -237,7 +237,9 @@ def test_an_open_formula_and_the_focus_outlive_what_is_pushed(signed_in: Opened)
     summary.focus()
     summary.press("Enter")
     observed = page.locator(LANE).get_attribute("data-observed")
-    expect(page.locator(LANE)).not_to_have_attribute("data-observed", observed or "")
+    expect(page.locator(LANE)).not_to_have_attribute(
+        "data-observed", observed or "", timeout=15_000
+    )
     expect(page.locator(f"{LANE} details")).to_have_attribute("open", "")
     expect(summary).to_be_focused()
 
