@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from dashboard.cards.wording import flag_text
+from dashboard.cards.wording import flag_text, flag_word
 from routing.core.flags import DECLARED, FlagName, State, leftover
 from routing.core.values import EnvironmentName
 from routing.deployments.desired import Desired
@@ -134,10 +134,9 @@ def _flag_cell(
 ) -> FlagCell:
     state = cell.state
     wanted = desired.states[name] if desired else State(on=cell.default)
-    word = "off" if not state.on else "on" if state.percentage == 100 else "partly"
     return FlagCell(
         environment=cell.environment,
-        word=word,
+        word=flag_word(state),
         text=flag_text(state.on, state.percentage, state.groups),
         to="off" if state.on else "on",
         version=state.version,

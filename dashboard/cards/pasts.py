@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dashboard.cards.wording import flag_text
+from dashboard.cards.wording import flag_text, flag_word
 from routing.core.flags import FlagName, State
 from routing.core.values import Action, EnvironmentName
 from routing.flags.past import Turn as Booked
@@ -23,8 +23,7 @@ class Stand:
 
 def stand(state: State) -> Stand:
     """Word a state."""
-    word = "off" if not state.on else "on" if state.percentage == 100 else "partly"
-    return Stand(word=word, text=flag_text(state.on, state.percentage, state.groups))
+    return Stand(word=flag_word(state), text=flag_text(state.on, state.percentage, state.groups))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

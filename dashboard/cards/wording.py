@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from routing.core.flags import State
+
 LONGEST_VALUE = 80
 FLAG_STATE = frozenset({"on", "percentage", "version"})
 
@@ -68,6 +70,11 @@ def _plain(value: Any) -> str:
     else:
         text = str(value)
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def flag_word(state: State) -> str:
+    """Return the word that the shape of a flag's state goes by."""
+    return "off" if not state.on else "on" if state.percentage == 100 else "partly"
 
 
 def flag_text(on: Any, percentage: Any, groups: Any = ()) -> str:

@@ -1,4 +1,4 @@
-"""An operator's night by keyboard alone: no test here touches the pointer.
+"""An operator's night by keyboard alone: once signed in, no test here touches the pointer.
 
 Toggle, undo, effect preview, plan, approval, search and past: each is reached by Tab or by a key
 that the page tells of, and shows that it has the focus.
