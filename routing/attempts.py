@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from routing.breakers.board import Board, Key
+from routing.breakers.pace import Paces, Wait
 from routing.breakers.reserve import Patience, RetryBudget, Slots
 from routing.compliance import gate
 from routing.core import failures
@@ -132,10 +133,15 @@ class Attempts:
     """Carries out runs; one instance a process, for its slots and its retries are shared."""
 
     def __init__(
-        self, *, client: Callable[[EnvironmentName, Path], PathClient | None], board: Board
+        self,
+        *,
+        client: Callable[[EnvironmentName, Path], PathClient | None],
+        board: Board,
+        paces: Paces | None = None,
     ) -> None:
         self._client = client
         self._board = board
+        self._paces = paces or Paces()
         self._slots = Slots()
         self._retries = RetryBudget()
         self._patience = Patience()
@@ -146,15 +152,27 @@ class Attempts:
         eligible = run.decision.eligible
         for position, path in enumerate(eligible):
             alone = position == len(eligible) - 1
-            if not await self._try(run, path, alone=alone):
+            spared = None if alone else self._spared(run, path)
+            if spared is not None:
+                run.skips[path] = spared
+            elif not await self._try(run, path, alone=alone):
+                return
+        for path in [path for path, skip in run.skips.items() if skip is Skip.SLOW]:
+            del run.skips[path]  # a slow answer is one, where no other path gave any
+            if not await self._try(run, path, alone=True):
                 return
         await self._last_resort(run)
 
+    def _spared(self, run: Run, path: Path) -> Skip | None:
+        """Return why a path is left alone while another one is left, None where it is not."""
+        key, now_s = self._key(run, path), run.clock()
+        if self._patience.spares(key, now_s):
+            return Skip.THROTTLED
+        slow = self._paces.of(key, run.ask.operation).spares(now_s)
+        return Skip.SLOW if slow else None
+
     async def _try(self, run: Run, path: Path, *, alone: bool) -> bool:
         """Try one candidate; return whether the next one may be tried."""
-        if not alone and self._patience.spares(self._key(run, path), run.clock()):
-            run.skips[path] = Skip.THROTTLED
-            return True
         permit = self._permit(run, path)
         if permit is None:
             return True
@@ -193,14 +211,20 @@ class Attempts:
             if permit is not None:
                 self._board.cancel(key, permit)
             return False
-        began = run.clock()
+        pace = self._paces.of(key, run.ask.operation)
+        wait = pace.begin(run.clock, run.decision.row.budget_ms / 1000 * SLOW_SHARE)
+        began, answered = wait.began, False
         try:
-            failure, detail = await self._call(run, path, left if alone else left * ATTEMPT_SHARE)
+            timeout_s = left if alone else left * ATTEMPT_SHARE
+            failure, detail = await self._call(run, path, wait, timeout_s)
+            answered = failure is None
         except BaseException as error:
             if permit is not None:  # the caller went away: that says nothing about the path
                 self._board.cancel(key, permit)
             run.note(path, began, *_given_up(run, error))
             raise
+        finally:
+            pace.end(wait, answered=answered)
         took_us = run.note(path, began, failure, detail)
         self._settle(run, key, permit, failure, took_us=took_us, began=began)
         # What has reached the caller is neither taken back nor followed by another answer.
@@ -226,12 +250,14 @@ class Attempts:
         elif failure is None:
             self._board.probe_ok(key, int((run.clock() - began) * 1_000_000))
 
-    async def _call(self, run: Run, path: Path, timeout_s: float) -> tuple[Failure | None, str]:
+    async def _call(
+        self, run: Run, path: Path, wait: Wait, timeout_s: float
+    ) -> tuple[Failure | None, str]:
         run.said_s = None
         client = self._client(run.ask.caller.environment, path)
         if client is None:
             return Failure.DISABLED, "The path is not configured."
-        call = self._words(run, timeout_s)
+        call = self._words(run, wait, timeout_s)
         try:
             if run.flow is not None:
                 run.answer = await run.flow.carry(client.stream(call), path, first_s=timeout_s)
@@ -247,7 +273,7 @@ class Attempts:
             return error.failure, error.detail
         return None, ""
 
-    def _words(self, run: Run, timeout_s: float) -> Call:
+    def _words(self, run: Run, wait: Wait, timeout_s: float) -> Call:
         ask, limits = run.ask, run.flow and run.flow.limits
         system, *texts = run.verdict.texts
         return Call(
@@ -265,6 +291,7 @@ class Attempts:
             nonce=ask.caller.nonce,
             gap_s=limits.gap_s if limits else None,
             priority=run.request.priority,
+            heard=wait.heard,
         )
 
     async def _last_resort(self, run: Run) -> None:

@@ -18,6 +18,7 @@ from routing.admission import Admission
 from routing.audit import ledger
 from routing.breakers import sharing
 from routing.breakers.board import Board, Key
+from routing.breakers.pace import Paces
 from routing.budgeting import Budgets
 from routing.cache.store import ResponseCache
 from routing.changes import due, proposal_ends
@@ -86,6 +87,7 @@ class Engine:
         self._seen = asyncio.Event()  # our row says that we serve
         self.tally = Tally()
         self.board = Board()
+        self.paces = Paces()
         self.roster = Roster(home, settings.bedrock_transport)
         self.tools = ToolWatch(
             environments=settings.environments, client=self.roster.client, clock=clock
@@ -132,6 +134,7 @@ class Engine:
             board=self.board,
             clock=clock,
             interval_s=settings.probe_s,
+            paces=self.paces,
         )
         self.cache = ResponseCache(shared=shared)
         self.admission = Admission(QueueSettings(capacity=settings.at_once))
@@ -145,6 +148,7 @@ class Engine:
             cache=self.cache,
             admission=self.admission,
             meter=self.meter,
+            paces=self.paces,
             listeners=(self.monitor.take, self._count),
         )
 

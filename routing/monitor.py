@@ -6,6 +6,7 @@ One process probes an environment, by a lease; all processes that serve it know 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +14,7 @@ from datetime import datetime
 
 from routing import stream
 from routing.breakers.board import Board, Key, monotonic_us
+from routing.breakers.pace import Paces
 from routing.core import failures, health
 from routing.core.circuit import Result
 from routing.core.errors import Stale
@@ -67,11 +69,13 @@ class HybridHealthMonitor:
         clock: Callable[[], datetime],
         interval_s: float,
         breach: Callable[[EnvironmentName, Path], str] = lambda _environment, _path: "",
+        paces: Paces | None = None,
     ) -> None:
         self._client = client
         self._flags = flags
         self._breach = breach
         self._board = board
+        self._paces = paces or Paces()
         self._clock = clock
         self._interval_us = int(interval_s * 1_000_000)
         self._window = Window()
@@ -159,6 +163,7 @@ class HybridHealthMonitor:
             breaker=breaker,
             probes=tuple(self._looked.get(where, ())),
             traffic=self._window.real(*where, now_us, since_us),
+            lags=self._paces.lags(key, time.monotonic()),
             since_us=since_us,
             interval_us=self._interval_us,
         )

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from routing.admission import Admission, Place
+from routing.admission import Admission
 from routing.attempts import Ask, Attempts, Run
 from routing.breakers.board import Board
+from routing.breakers.pace import Paces
 from routing.cache.store import ResponseCache
 from routing.charging import Till
 from routing.compliance import gate
@@ -103,6 +104,7 @@ class IntelligentRouter:
         cache: ResponseCache | None = None,
         admission: Admission | None = None,
         meter: Meter | None = None,
+        paces: Paces | None = None,
         listeners: Sequence[Callable[[Routed, datetime], None]] = (),
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
@@ -114,7 +116,7 @@ class IntelligentRouter:
         self._till = Till(meter or Meter())
         self._listeners = tuple(listeners)
         self._limits = limits
-        self._attempts = Attempts(client=client, board=board)
+        self._attempts = Attempts(client=client, board=board, paces=paces)
         self._doorstep = Doorstep(admission=self._admission, log=log, clock=clock, made=Routed)
         self._recall = Recall(
             carry_out=self._in_turn, cache=cache or ResponseCache(), client=client
@@ -201,7 +203,8 @@ class IntelligentRouter:
         async with self._admission.place(line, left_s=run.left_s()) as place:
             run.waited_us = place.waited_us
             if place.shed is not None:
-                _turn_away(run, place)
+                run.shed, run.failure = True, Failure.QUEUE_FULL
+                run.crowded_s = place.retry_after_s
                 return
             if place.waited_us:
                 self._renew(run)
@@ -367,10 +370,6 @@ class IntelligentRouter:
 def _subject(ask: Ask) -> str:
     tenant = ask.caller.tenant
     return f"{tenant}/{ask.subject}" if ask.subject else tenant
-
-
-def _turn_away(run: Run, place: Place) -> None:
-    run.shed, run.crowded_s, run.failure = True, place.retry_after_s, Failure.QUEUE_FULL
 
 
 def _request(ask: Ask, state: State, refusal: str, now: datetime) -> Request:

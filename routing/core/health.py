@@ -6,10 +6,10 @@ path is `unknown`, never healthy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from routing.core.values import Breaker, Health, Path
+from routing.core.values import Breaker, Health, Operation, Path
 
 WINDOW_US = 60_000_000
 LEAST_REAL = 20
@@ -60,6 +60,18 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lag:
+    """That `in_a_row` calls of one operation were silent for `silent_s` s, so others go elsewhere.
+
+    `usual_s` is the median of such calls before, None where too few are known.
+    """
+
+    in_a_row: int
+    silent_s: float
+    usual_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """Everything that the status of one path is judged from.
 
@@ -67,7 +79,7 @@ class Known:
     red, whatever else is known. `since_us` is when the breaker last went half-open (or closed
     from there), 0 if it never did: older traffic leaves the status, and older probes do once one
     has succeeded since. `traffic` is counted by the caller over the window: what began since
-    `since_us`.
+    `since_us`. `lags` are the operations that spare the path now because it is slow.
     """
 
     path: Path
@@ -79,6 +91,7 @@ class Known:
     breaker: Breaker = Breaker.CLOSED
     probes: Sequence[Looked] = ()
     traffic: Traffic = field(default_factory=Traffic)
+    lags: Mapping[Operation, Lag] = field(default_factory=dict)
     since_us: int = 0
     interval_us: int = 5_000_000
 
@@ -109,6 +122,7 @@ def judge(known: Known, now_us: int) -> Judged:
     found = [
         _by_probes(probes),
         *_by_traffic(known.traffic),
+        *[(Health.DEGRADED, _slow(which, lag)) for which, lag in known.lags.items()],
         _by_breaker(known.breaker, failed=0 if not probes or probes[-1].ok else _run(probes)),
     ]
     status = worst([health for health, _ in found])
@@ -184,6 +198,14 @@ def _by_traffic(traffic: Traffic) -> list[tuple[Health, str]]:
         words = f"{traffic.slow} of {traffic.calls} requests were beyond their budget."
         found.append((Health.DEGRADED, words))
     return found or [(Health.HEALTHY, "")]
+
+
+def _slow(operation: Operation, lag: Lag) -> str:
+    usual = "" if lag.usual_s is None else f", {lag.usual_s:.2g} s are usual"
+    return (
+        f"{lag.in_a_row} {operation} calls in a row were silent for {lag.silent_s:.2g} s{usual}: "
+        "while another path is left, they go there."
+    )
 
 
 def _by_breaker(breaker: Breaker, *, failed: int) -> tuple[Health, str]:

@@ -172,7 +172,17 @@ def agrees(record: Mapping[str, Any], decided: Decision) -> bool:
     )
 
 
-_ON_THE_WAY = frozenset({None, Skip.TRIED, Skip.BREAKER_OPEN, Skip.FORCED_OPEN, Skip.NO_TIME_LEFT})
+_ON_THE_WAY = frozenset(
+    {
+        None,
+        Skip.TRIED,
+        Skip.BREAKER_OPEN,
+        Skip.FORCED_OPEN,
+        Skip.THROTTLED,
+        Skip.SLOW,
+        Skip.NO_TIME_LEFT,
+    }
+)
 
 
 def _may_be_kept_as(kept: str | None, decided: Skip | None) -> bool:

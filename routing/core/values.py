@@ -119,6 +119,7 @@ class Skip(StrEnum):
     MAINTENANCE = "maintenance"
     UNSUPPORTED = "unsupported"
     THROTTLED = "throttled"
+    SLOW = "slow"
     NO_TIME_LEFT = "no_time_left"
     TRIED = "tried"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -37,7 +37,8 @@ class Call:
     `first_s` is how long the other side may say nothing at all, `gap_s` the longest silence
     between two pieces of a stream; None leaves it to the path, within `timeout_s`. `priority` is
     its place where a path lets calls wait in line. `nonce` is a run's mark that the other side's
-    journal must show; empty for real traffic.
+    journal must show; empty for real traffic. `heard` is called once, when the other side begins
+    to speak, by clients that notice it before the answer is whole.
     """
 
     environment: EnvironmentName
@@ -52,6 +53,7 @@ class Call:
     first_s: float | None = None
     gap_s: float | None = None
     priority: Priority = Priority.MEDIUM
+    heard: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +160,8 @@ class PathClient(Protocol):
 async def in_one_piece(client: PathClient, call: Call) -> AsyncGenerator[str | Answer]:
     """Yield the answer of a path that cannot stream: its text as one piece, then itself."""
     answer = await client.call(call)
+    if call.heard is not None:
+        call.heard()
     if answer.text:
         yield answer.text
     yield answer

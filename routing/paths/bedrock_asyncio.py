@@ -115,6 +115,7 @@ class OnLoop:
                         yield heard
                     raise
                 if heard:
+                    patience.spoke()
                     yield heard
                     patience.heard()  # whoever takes them slowly is not the other side's silence
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from routing.core.values import Failure
 from routing.paths.base import Call, PathError
@@ -14,14 +15,21 @@ TAIL_S = 0.5  # for the figures that follow a whole answer; without them it is w
 class Patience:
     """The limits of one call as moments on the monotonic clock."""
 
-    __slots__ = ("_first_s", "_gap_s", "_limit", "_said", "ends")
+    __slots__ = ("_first_s", "_gap_s", "_limit", "_said", "_tell", "ends")
 
-    def __init__(self, timeout_s: float, first_s: float | None, gap_s: float | None) -> None:
+    def __init__(
+        self,
+        timeout_s: float,
+        first_s: float | None,
+        gap_s: float | None,
+        tell: Callable[[], None] | None = None,
+    ) -> None:
         self.ends = time.monotonic() + timeout_s
         self._first_s = first_s
         self._gap_s = gap_s
         self._limit = self.ends
         self._said = False
+        self._tell = tell
 
     def left_s(self) -> float:
         """Return the seconds of the whole call that are left, below 0 once it is over."""
@@ -35,9 +43,16 @@ class Patience:
         """Note that the request leaves: the silence before the first event begins."""
         self._silent_at_most(self._first_s)
 
+    def spoke(self) -> None:
+        """Note that the other side speaks; the call hears of it once."""
+        if not self._said:
+            self._said = True
+            if self._tell is not None:
+                self._tell()
+
     def heard(self) -> None:
         """Note an event: the next silence begins."""
-        self._said = True
+        self.spoke()
         self._silent_at_most(self._gap_s)
 
     def answered(self) -> None:
@@ -71,7 +86,7 @@ def unconnected() -> PathError:
 def of_stream(call: Call) -> Patience:
     """Return the patience for an answer by events: at most `FIRST_S` for the first of them."""
     first_s = FIRST_S if call.first_s is None else call.first_s
-    return Patience(call.timeout_s, first_s, call.gap_s)
+    return Patience(call.timeout_s, first_s, call.gap_s, call.heard)
 
 
 def of_whole(call: Call) -> Patience:

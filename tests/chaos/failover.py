@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from routing.core.values import EnvironmentName, Operation
+from routing.core.values import Breaker, EnvironmentName, Operation
 from routing.paths import bedrock_patience
 from tests.chaos import load, oracle
 from tests.chaos.ground import Ground
@@ -22,7 +22,7 @@ from tests.chaos.load import Seen
 RATE = 50.0
 SHARE = 0.99  # of the requests under the fault must be answered
 MOST_REQUESTS, MOST_S = 10, 2.0  # until traffic is on the other path
-LATE_S = 1.0  # what a hang may add to the time that one attempt has
+LATE_S = 1.0  # what a hang may add to the time that one attempt has, until the breaker opens
 BACK_WITHIN_S = 15.0
 STEADY_S = 1.0  # how long the primary must answer everything to be called back
 MOST_ATTEMPTS = 1.1  # calls that reach an other side, per request
@@ -43,7 +43,6 @@ FAULTS: Mapping[str, Mapping[str, Any]] = {
     "hang": {"kind": "hang"},
     "slow": {"kind": "latency"},
 }
-SILENT = {"hang", "slow"}  # noticed when an attempt's time is over, not before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +53,15 @@ class Times:
     fault_s: float
     after_s: float
     rate: float = RATE
+    slow_share: float = SLOW_SHARE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What was seen of one fault on one primary; times on the monotonic clock."""
+    """What was seen of one fault on one primary; times on the monotonic clock.
+
+    `opened_s` is how long after the fault struck the primary's breaker opened first.
+    """
 
     fault: str
     primary: str
@@ -66,6 +69,7 @@ class Outcome:
     struck_s: float
     healed_s: float
     met: int
+    opened_s: float | None
 
     @property
     def under(self) -> list[Seen]:
@@ -112,9 +116,11 @@ class Outcome:
         )
         back = "never" if self.back_s is None else f"{self.back_s:.1f} s"
         took = load.rank([s.took_s for s in self.under], 99)
+        opened = "never" if self.opened_s is None else f"after {self.opened_s:.2f} s"
         return (
             f"{self.fault} on {self.primary}: {len(self.under)} requests, "
-            f"{self.share:.2%} answered, moved after {moved}, p99 {took:.2f} s, "
+            f"{self.share:.2%} answered, moved after {moved}, breaker opened {opened}, "
+            f"p99 {took:.2f} s, "
             f"calls per request {self.amplification:.3f}, back after {back}"
         )
 
@@ -138,7 +144,7 @@ async def run(
     budget_s = ground.matrix.rows[operation].budget_ms / 1000
     told = {**FAULTS[fault], "environment": str(place), "seconds": times.fault_s + 60}
     if fault == "slow":
-        told["ms"] = int(budget_s * 1000 * SLOW_SHARE)
+        told["ms"] = int(budget_s * 1000 * times.slow_share)
     await asyncio.to_thread(stand_in.fault, **told)
     struck = time.monotonic()
     await load.pass_time(times.fault_s)
@@ -153,7 +159,19 @@ async def run(
         struck_s=struck,
         healed_s=healed,
         met=await asyncio.to_thread(_met, ground, place, since),
+        opened_s=_opened(ground, place, primary, struck),
     )
+
+
+def _opened(ground: Ground, place: EnvironmentName, primary: str, struck_s: float) -> float | None:
+    found = [
+        step.at_us / 1_000_000 - struck_s
+        for view in ground.board.views()
+        if view.key.environment is place and view.key.path == primary
+        for step in view.history
+        if step.target is Breaker.OPEN
+    ]
+    return min([after for after in found if after >= 0], default=None)
 
 
 def _met(ground: Ground, place: EnvironmentName, since: set[str]) -> int:
@@ -186,15 +204,16 @@ def problems(outcome: Outcome) -> list[str]:
 def _moved(outcome: Outcome) -> list[str]:
     if outcome.moved is None:
         return ["traffic never moved to the other path"]
+    wrong = []
     requests, seconds = outcome.moved
-    most_s = MOST_S
-    if outcome.fault in SILENT:
-        share = SLOW_SHARE if outcome.fault == "slow" else ATTEMPT_SHARE
-        attempt_s = outcome.under[0].budget_s * share
+    if requests > MOST_REQUESTS and seconds > MOST_S:
+        wrong.append(f"traffic moved after {requests} requests and {seconds:.2f} s")
+    if outcome.fault == "hang":
+        attempt_s = outcome.under[0].budget_s * ATTEMPT_SHARE
         most_s = min(attempt_s, SILENCE_S.get(outcome.primary, attempt_s)) + LATE_S
-    if requests > MOST_REQUESTS and seconds > most_s:
-        return [f"traffic moved after {requests} requests and {seconds:.2f} s"]
-    return []
+        if outcome.opened_s is None or outcome.opened_s > most_s:
+            wrong.append(f"its breaker opened after {outcome.opened_s} s")
+    return wrong
 
 
 async def both_down(

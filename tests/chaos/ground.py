@@ -13,6 +13,7 @@ from pathlib import Path as Folder
 
 from routing.admission import Admission
 from routing.breakers.board import Board, Key
+from routing.breakers.pace import Paces
 from routing.compliance.gate import Policy
 from routing.core.admission import QueueSettings
 from routing.core.circuit import CircuitSettings
@@ -46,6 +47,7 @@ class Ground:
     router: IntelligentRouter
     log: DecisionLog
     stand_ins: dict[str, StandIn]
+    board: Board
     admission: Admission
     matrix: Matrix = DEFAULT
 
@@ -130,6 +132,7 @@ class Terms:
 async def laid(home: Folder, seed: int, terms: Terms | None = None) -> AsyncIterator[Ground]:
     """Start both stand-ins and everything that routes; end all of it after the block."""
     terms = terms or Terms()
+    snapshot._judged.clear()  # every run begins at the same time of its own clock
     async with contextlib.AsyncExitStack() as stack:
         stand_ins = {}
         pace = ("--latency-ms", f"{terms.latency_ms}-{terms.latency_ms}")
@@ -153,6 +156,7 @@ async def laid(home: Folder, seed: int, terms: Terms | None = None) -> AsyncIter
             router=made.router(log),
             log=log,
             stand_ins=stand_ins,
+            board=made.board,
             admission=made.admission,
             matrix=terms.matrix,
         )
@@ -189,11 +193,13 @@ class _Made:
         self._matrix = terms.matrix
         self._began = time.monotonic()
         self.board = Board(terms.circuit)
+        self.paces = Paces()
         self.admission = Admission(terms.queue)
         self.monitor = HybridHealthMonitor(
             client=self._client,
             flags=self._flags,
             board=self.board,
+            paces=self.paces,
             clock=self._now,
             interval_s=terms.probe_s or 5.0,
         )
@@ -207,6 +213,7 @@ class _Made:
             ),
             client=self._client,
             board=self.board,
+            paces=self.paces,
             log=log,
             clock=self._now,
             policy=Policy(),

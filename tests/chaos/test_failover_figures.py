@@ -8,6 +8,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path as Folder
 
+import pytest
+
+from routing.breakers import pace
 from routing.core.admission import QueueSettings
 from routing.core.circuit import CircuitSettings
 from routing.core.flags import FlagName
@@ -21,7 +24,7 @@ DIRECT_FIRST = (EnvironmentName.DEVELOPMENT, Operation.IMPLEMENTATION)
 WATCHED = Terms(probe_s=1.0, idempotent=True)
 RATE = 20.0  # so that a busy machine is not what is measured
 SHARED_S = 0.4  # what a machine shared with others may add; `make chaos` allows nothing
-LOUD = sorted(set(failover.FAULTS) - failover.SILENT)  # a silent one takes a minute to tell
+LOUD = sorted(set(failover.FAULTS) - {"hang", "slow"})  # what fails at once
 NEVER_OPENS = CircuitSettings(consecutive_failures=10**6, min_calls=10**6)
 SMALL = overload.Size(capacity=10, latency_ms=500)
 
@@ -39,6 +42,30 @@ async def test_traffic_moves_to_the_other_path_and_comes_back(tmp_path: Folder, 
         lines.append(await failover.both_down(laid, MCP_FIRST[0], short, seed, SHARED_S))
     sys.stdout.write("\n".join([f"seed {seed}", *lines, ""]))
     assert [failover.problems(outcome) for outcome in outcomes] == [[], []], f"seed {seed}"
+
+
+# Slower than is usual by far, and not so slow that Bedrock's first event is missed.
+SLOWLY = Times(before_s=2.5, fault_s=4, after_s=7, rate=RATE, slow_share=0.08)
+
+
+async def test_traffic_leaves_a_path_that_turns_slow(tmp_path: Folder, seed: int) -> None:
+    async with ground.laid(tmp_path, seed, WATCHED) as laid:
+        outcomes = await asyncio.gather(
+            failover.run(laid, MCP_FIRST, "slow", SLOWLY, seed),
+            failover.run(laid, DIRECT_FIRST, "slow", SLOWLY, seed),
+        )
+    sys.stdout.write("\n".join([f"seed {seed}", *(one.line() for one in outcomes), ""]))
+    assert [failover.problems(outcome) for outcome in outcomes] == [[], []], f"seed {seed}"
+
+
+async def test_breakers_alone_hear_too_late_of_a_path_that_turns_slow(
+    tmp_path: Folder, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "IN_A_ROW", 10**6)
+    times = replace(SLOWLY, after_s=0)
+    async with ground.laid(tmp_path, seed, WATCHED) as laid:
+        outcome = await failover.run(laid, MCP_FIRST, "slow", times, seed)
+    assert "traffic never moved to the other path" in failover.problems(outcome)
 
 
 async def test_without_breaker_or_fallback_the_figures_are_called_wrong(

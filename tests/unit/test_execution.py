@@ -313,3 +313,56 @@ def test_the_laws_object_to_every_kind_of_breach() -> None:
     for attempts, lasted_s in breaches:
         run.attempts = list(attempts)
         assert broken(run, lasted_s) != [], attempts
+
+
+async def _at_a_rate(ground: Ground, count: int, per_s: float = 50) -> list[tuple[Run, float]]:
+    """Let requests come whether or not those before them are answered."""
+    asked = []
+    for _ in range(count):
+        asked.append(asyncio.create_task(ground.one(STANDARD)))
+        await asyncio.sleep(1 / per_s)
+    return await asyncio.gather(*asked)
+
+
+SLUGGISH = Play(after_s=DEFAULT.rows[STANDARD].budget_ms / 1000 * 0.55)
+WELL = [Play(after_s=0.02)] * 60
+
+
+def test_a_path_that_turns_slow_loses_its_traffic_long_before_its_answers_come() -> None:
+    async def all_of_them() -> None:
+        ground = Ground(Played(DIRECT, []), Played(MCP, [*WELL, *[SLUGGISH] * 999]))
+        await _at_a_rate(ground, 60)
+        under = await _at_a_rate(ground, 500)
+        assert all(run.answer is not None for run, _ in under)
+        spared = [n for n, (run, _) in enumerate(under) if run.skips == {MCP: Skip.SLOW}]
+        assert spared[0] / 50 <= 2.0
+        tries = len(ground.mcp.calls) - 60 - spared[0]
+        assert 1 <= tries <= 2, "one call in five seconds tries it"
+        assert max(took for run, took in under if run.skips) < LATE_S
+
+    virtual.run(all_of_them())
+
+
+@pytest.mark.parametrize("failure", [Failure.PROVIDER, Failure.UNREACHABLE])
+def test_a_slow_path_answers_what_the_other_one_fails(failure: Failure) -> None:
+    async def all_of_them() -> None:
+        fails = [Play(failure=failure)] * 999
+        ground = Ground(Played(DIRECT, fails), Played(MCP, [*WELL, *[SLUGGISH] * 999]))
+        await _at_a_rate(ground, 60)
+        under = await _at_a_rate(ground, 100)
+        after = [run for run, _ in under[-20:]]
+        assert {a.path for run in after for a in run.attempts if a.failure is None} == {MCP}
+        assert all(run.answer is not None and not run.skips.get(MCP) for run in after)
+
+    virtual.run(all_of_them())
+
+
+def test_a_slow_path_without_another_one_keeps_its_requests() -> None:
+    async def all_of_them() -> None:
+        ground = Ground(Played(DIRECT, [*WELL, *[Play(after_s=1.5)] * 999]), Played(MCP, []))
+        for _ in range(120):
+            run, _ = await ground.one(EMERGENCY)
+            assert run.answer is not None
+        assert len(ground.direct.calls) == 120
+
+    virtual.run(all_of_them())
