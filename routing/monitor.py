@@ -70,12 +70,13 @@ class HybridHealthMonitor:
         interval_s: float,
         breach: Callable[[EnvironmentName, Path], str] = lambda _environment, _path: "",
         paces: Paces | None = None,
+        uptime: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._flags = flags
         self._breach = breach
         self._board = board
-        self._paces = paces or Paces()
+        self._paces, self._uptime = paces or Paces(), uptime
         self._clock = clock
         self._interval_us = int(interval_s * 1_000_000)
         self._window = Window()
@@ -163,7 +164,7 @@ class HybridHealthMonitor:
             breaker=breaker,
             probes=tuple(self._looked.get(where, ())),
             traffic=self._window.real(*where, now_us, since_us),
-            lags=self._paces.lags(key, time.monotonic()),
+            lags=self._paces.lags(key, self._uptime()),
             since_us=since_us,
             interval_us=self._interval_us,
         )

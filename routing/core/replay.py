@@ -42,6 +42,7 @@ class Met(StrEnum):
     ANSWERED = "answered"
     FAILED = "failed"  # and the next one may be tried
     ENDED = "ended"  # failed in a way that is neither retried nor moved
+    SPARED = "spared"  # left alone because another one was left
     UNKNOWN = "unknown"
 
 
@@ -172,17 +173,8 @@ def agrees(record: Mapping[str, Any], decided: Decision) -> bool:
     )
 
 
-_ON_THE_WAY = frozenset(
-    {
-        None,
-        Skip.TRIED,
-        Skip.BREAKER_OPEN,
-        Skip.FORCED_OPEN,
-        Skip.THROTTLED,
-        Skip.SLOW,
-        Skip.NO_TIME_LEFT,
-    }
-)
+_SPARED = frozenset({Skip.THROTTLED, Skip.SLOW})
+_ON_THE_WAY = _SPARED | {None, Skip.TRIED, Skip.BREAKER_OPEN, Skip.FORCED_OPEN, Skip.NO_TIME_LEFT}
 
 
 def _may_be_kept_as(kept: str | None, decided: Skip | None) -> bool:
@@ -222,13 +214,16 @@ def _tries(decision: Decision) -> tuple[Path, ...]:
 
 def _met(record: Mapping[str, Any], tries: Sequence[Path]) -> dict[Path, Met]:
     """Return what the recorded request met on the paths that it came to."""
+    spared = {path for path, skip in record["candidates"] if skip in _SPARED}
     found: dict[Path, Met] = {}
     for path in tries:
-        met = _met_on(path, record["attempts"])
-        found[path] = met
-        if met is not Met.FAILED:
+        met = found[path] = Met.SPARED if path in spared else _met_on(path, record["attempts"])
+        if met not in _GOES_ON:
             break
     return found
+
+
+_GOES_ON = frozenset({Met.FAILED, Met.SPARED})
 
 
 def _met_on(path: Path, attempts: Iterable[Sequence[Any]]) -> Met:
@@ -247,6 +242,7 @@ def _end(tries: Sequence[Path], met: Mapping[Path, Met]) -> tuple[Path | None, b
         how = met.get(path, Met.UNKNOWN)
         if how is Met.ENDED:
             return None, False
-        if how is not Met.FAILED:
+        if how not in _GOES_ON:
             return path, how is Met.UNKNOWN
-    return None, False
+    spared = next((path for path in tries if met.get(path) is Met.SPARED), None)
+    return spared, spared is not None  # with no other path it would have been asked

@@ -317,10 +317,10 @@ def test_the_laws_object_to_every_kind_of_breach() -> None:
 
 async def _at_a_rate(ground: Ground, count: int, per_s: float = 50) -> list[tuple[Run, float]]:
     """Let requests come whether or not those before them are answered."""
-    asked = []
+    asked, never = [], asyncio.get_running_loop().create_future()
     for _ in range(count):
         asked.append(asyncio.create_task(ground.one(STANDARD)))
-        await asyncio.sleep(1 / per_s)
+        await asyncio.wait([never], timeout=1 / per_s)
     return await asyncio.gather(*asked)
 
 

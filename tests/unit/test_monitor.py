@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path as Folder
 
 from routing.breakers.board import Board, Key
+from routing.breakers.pace import Paces
 from routing.core.circuit import Result
 from routing.core.flags import defaults
 from routing.core.health import LEAST_REAL
@@ -30,19 +31,26 @@ class Watched:
     probes: list[Probe]
     passed_s: float = 0.0
     board: Board = field(init=False)
+    paces: Paces = field(init=False)
     monitor: HybridHealthMonitor = field(init=False)
 
     def __post_init__(self) -> None:
         self.board = Board(clock=lambda: int(self.passed_s * 1_000_000), jitter=lambda: 0.0)
+        self.paces = Paces(lambda _after_s, _what: None)
         mcp = ScriptedClient(path=Path.MCP, probes=self.probes)
         direct = ScriptedClient(path=Path.DIRECT_BEDROCK)
         self.monitor = HybridHealthMonitor(
             client=lambda _, path: mcp if path is Path.MCP else direct,
             flags=defaults,
             board=self.board,
+            paces=self.paces,
+            uptime=self.time,
             clock=self.now,
             interval_s=5,
         )
+
+    def time(self) -> float:
+        return self.passed_s
 
     def now(self) -> datetime:
         return BEGAN + timedelta(seconds=self.passed_s)
@@ -120,3 +128,20 @@ async def test_one_good_probe_ends_unhealthy_and_lets_trials_through() -> None:
         assert permit is not None
         back.board.settle(KEY, permit, Result.SUCCESS)
     assert (await back.at(30)).judged.status is Health.HEALTHY
+
+
+async def test_a_path_whose_calls_are_silent_is_degraded_while_its_probes_are_good() -> None:
+    watched = Watched([Probe(stages=(Stage(name="connect", ok=True, ms=0.1),))] * 9)
+    assert (await watched.at(0)).judged.status is Health.HEALTHY
+    pace = watched.paces.of(KEY, Operation.STANDARD)
+    pace.begin(watched.time, 0.5)
+    for passed_s in (0.1, 0.2, 0.3, 0.4):
+        watched.passed_s = passed_s
+        pace.begin(watched.time, 0.5)
+    for passed_s in (1.0, 1.1):  # the timers that a loop would keep
+        watched.passed_s = passed_s
+        pace._look()
+    judged = (await watched.at(1.2)).judged
+    assert judged.status is Health.DEGRADED
+    assert judged.why[0].startswith("5 standard calls in a row were silent for 0.5 s:")
+    assert (await watched.at(60)).judged.status is Health.HEALTHY, "nobody asks any more"

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.core import health
-from routing.core.health import Known, Looked, Traffic
-from routing.core.values import Breaker, Health, Path
+from routing.core.health import Known, Lag, Looked, Traffic
+from routing.core.values import Breaker, Health, Operation, Path
 
 NOW = 1_000_000_000
 STEP = 5_000_000
@@ -57,6 +57,18 @@ def test_probes_count_in_runs(results: tuple[bool, ...], status: Health) -> None
 def test_real_traffic_counts_by_its_shares(failed: int, slow: int, status: Health) -> None:
     traffic = Traffic(calls=100, failed=failed, slow=slow, newest_us=NOW)
     assert health.judge(known(True, traffic=traffic), NOW).status is status
+
+
+def test_a_path_that_is_spared_because_it_is_slow_is_degraded_and_says_so() -> None:
+    lag = Lag(in_a_row=7, silent_s=1.0, usual_s=0.02)
+    judged = health.judge(known(True, lags={Operation.STANDARD: lag}), NOW)
+    assert judged.status is Health.DEGRADED
+    assert judged.why == (
+        "7 standard calls in a row were silent for 1 s, 0.02 s are usual: while another path is "
+        "left, they go there.",
+    )
+    unheard = health.judge(known(True, lags={Operation.STANDARD: replace(lag, usual_s=None)}), NOW)
+    assert "usual" not in unheard.why[0]
 
 
 def test_few_real_requests_say_nothing() -> None:

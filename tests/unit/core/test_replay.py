@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
 
+from routing.breakers.pace import IN_A_ROW
 from routing.core.admission import QueueSettings
 from routing.core.decision import Kill
 from routing.core.flags import FlagName
@@ -157,6 +158,39 @@ async def test_a_path_that_its_breaker_held_back_is_held_back_again() -> None:
     alone = replay(bodies, Proposal(matrix=with_row(STANDARD, fallback=None)))
     assert alone.stranded == 1
     assert replay(bodies, Proposal()).changed == 0
+
+
+async def _throttled() -> list[Body]:
+    place = stage()
+    place.mcp.otherwise = fails(Failure.THROTTLED, retry_after_s=9)
+    return await ask_all(place, STANDARD, STANDARD)
+
+
+async def _slow() -> list[Body]:
+    place = stage()
+    paces = place.router._attempts._paces
+    pace = paces.of(place.key(MCP), STANDARD)
+    for _ in range(IN_A_ROW):
+        wait = pace.begin(lambda: 0.0, 0.0)
+        wait.late = True
+        pace.end(wait, answered=False)
+    pace._until = float("inf")
+    return await ask_all(place, STANDARD)
+
+
+@pytest.mark.parametrize(("spare", "why"), [(_throttled, "throttled"), (_slow, "slow")])
+async def test_a_path_that_was_spared_would_be_asked_if_it_were_alone(
+    spare: Callable[[], Awaitable[list[Body]]], why: str
+) -> None:
+    body = (await spare())[-1]
+    assert dict(body["candidates"])["mcp"] == why and body["attempts"][0][0] != "mcp"
+    assert replay([body], Proposal()) == Effect(
+        total=1, synthetic=0, cells=(), mismatched=(), unreadable=()
+    )
+    alone = Proposal(matrix=with_row(STANDARD, fallback=None))
+    assert replay([body], alone).cells == (
+        (Cell(operation=STANDARD, before=DIRECT, after=MCP, unknown=True), 1),
+    )
 
 
 async def test_a_split_moves_exactly_the_subjects_in_its_share() -> None:
