@@ -69,7 +69,7 @@ class Pace:
         self._waiting: dict[Wait, None] = {}  # in the order in which they began
         self._looks = False
         self._most_s = LEAST_S
-        self._in_a_row = 0
+        self._in_a_row, self._late_at = 0, 0.0
         self._until: float | None = None
         self._tries = False
         self.usual_s: float | None = None
@@ -113,7 +113,7 @@ class Pace:
 
     def lag(self, now_s: float) -> Lag | None:
         """Return how slow it is, None while it is not spared or nobody asks any more."""
-        if self._until is None or now_s > self._until + SPARED_S:
+        if self._until is None or now_s - self._late_at > 2 * SPARED_S:
             return None
         return Lag(in_a_row=self._in_a_row, silent_s=self.limit_s, usual_s=self.usual_s)
 
@@ -140,9 +140,9 @@ class Pace:
         """Count a call that has spoken, has ended or is late."""
         del self._waiting[wait]
         if wait.late:
-            self._in_a_row += 1
+            self._in_a_row, self._late_at = self._in_a_row + 1, self._clock()
             if self._in_a_row >= IN_A_ROW and self._until is None:
-                self._until = self._clock() + SPARED_S
+                self._until = self._late_at + SPARED_S
         elif wait.heard_at is not None:
             if wait.heard_at - wait.began <= self.limit_s:
                 self._in_a_row, self._until = 0, None

@@ -213,3 +213,5 @@ def test_a_lag_tells_its_figures_and_is_forgotten_when_nobody_asks() -> None:
     assert lag.in_a_row >= pace.IN_A_ROW
     assert not paces.lags(other, traffic.now_s)
     assert not paces.lags(key, traffic.now_s + 3 * SPARED_S)
+    traffic.come(20, 2, has_other=False)
+    assert paces.lags(key, traffic.now_s), "who has no other path meets it all the while"
