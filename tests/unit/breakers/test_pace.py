@@ -215,3 +215,19 @@ def test_a_lag_tells_its_figures_and_is_forgotten_when_nobody_asks() -> None:
     assert not paces.lags(key, traffic.now_s + 3 * SPARED_S)
     traffic.come(20, 2, has_other=False)
     assert paces.lags(key, traffic.now_s), "who has no other path meets it all the while"
+
+
+def test_it_looks_once_a_second_while_calls_wait_and_never_else() -> None:
+    looks: list[float] = []
+    traffic = Traffic(lambda _: 8.0)
+    traffic.pace = Pace(
+        lambda after_s, what: (looks.append(after_s), traffic.later(after_s, what))
+    )
+    for _ in range(100):
+        traffic.send().heard()  # and goes on speaking for 8 s
+        traffic.go_on(0.1)
+    assert 8 <= len(looks) <= 12
+    traffic.go_on(20)
+    done = len(looks)
+    traffic.go_on(20)
+    assert len(looks) == done, "it looks although nothing waits"
