@@ -219,14 +219,18 @@ def test_a_lag_tells_its_figures_and_is_forgotten_when_nobody_asks() -> None:
 
 def test_it_looks_once_a_second_while_calls_wait_and_never_else() -> None:
     looks: list[float] = []
-    traffic = Traffic(lambda _: 8.0)
-    traffic.pace = Pace(
-        lambda after_s, what: (looks.append(after_s), traffic.later(after_s, what))
-    )
+    traffic = Traffic(turns(0.02, 5, 8.0))
+
+    def later(after_s: float, what: Callable[[], None]) -> None:
+        looks.append(traffic.now_s)
+        traffic.later(after_s, what)
+
+    traffic.pace = Pace(later)
+    traffic.come(5, 50)
     for _ in range(100):
         traffic.send().heard()  # and goes on speaking for 8 s
         traffic.go_on(0.1)
-    assert 8 <= len(looks) <= 12
+    assert 14 <= len(looks) <= 18
     traffic.go_on(20)
     done = len(looks)
     traffic.go_on(20)
