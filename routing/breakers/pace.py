@@ -58,7 +58,8 @@ class Wait:
 class Pace:
     """How fast calls of one kind are answered, and whether their path is spared.
 
-    `later` calls back after so many seconds: at most once a second and pace while calls wait.
+    `later` calls back after so many seconds: once a second while calls wait, 20 times while some are
+    late.
     """
 
     def __init__(self, later: Later) -> None:
@@ -122,16 +123,18 @@ class Pace:
         now_s, limit_s, again_s = self._clock(), self.limit_s, LEAST_S
         for wait in tuple(self._waiting):
             overdue_s = now_s - wait.began - limit_s
-            if overdue_s < 0:
+            if wait.heard_at is not None:
+                self._over(wait)
+            elif overdue_s < 0:
                 again_s = min(again_s, max(SETTLED_S, -overdue_s))
                 break
-            if wait.overdue_at is None:
-                wait.overdue_at = now_s
-            wait.late = wait.heard_at is None and now_s - wait.overdue_at >= SETTLED_S
-            if wait.late or wait.heard_at is not None:
-                self._over(wait)
-            else:
+            elif wait.overdue_at is None:
+                wait.overdue_at, again_s = now_s, SETTLED_S
+            elif now_s - wait.overdue_at < SETTLED_S:
                 again_s = SETTLED_S
+            else:
+                wait.late = True
+                self._over(wait)
         self._looks = bool(self._waiting)
         if self._looks:
             self._later(again_s, self._look)
