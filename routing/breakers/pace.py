@@ -58,8 +58,8 @@ class Wait:
 class Pace:
     """How fast calls of one kind are answered, and whether their path is spared.
 
-    `later` calls back after so many seconds: once a second while calls wait, 20 times while some are
-    late.
+    `later` calls back after so many seconds: about once a second while calls wait, 20 times while
+    some are late.
     """
 
     def __init__(self, later: Later) -> None:
