@@ -242,8 +242,13 @@ def _stages(row: Row | None) -> tuple[Stage, ...]:
         Stage(
             name=str(stage["name"]),
             ok=bool(stage["ok"]),
-            ms=f"{float(stage['ms']):.3g} ms",
+            ms=_stage_took(float(stage["ms"])),
             detail=str(stage.get("detail") or ""),
         )
         for stage in (row.stages if row else ())
     )
+
+
+def _stage_took(ms: float) -> str:
+    """Return how long a stage took, to three figures; most take less than a millisecond."""
+    return f"{ms:.3g} ms" if ms < 999.5 else took(round(ms * 1000))

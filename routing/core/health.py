@@ -178,7 +178,7 @@ def _by_probes(ordered: Sequence[Looked]) -> tuple[Health, str]:
     if not last.ok:
         status = Health.UNHEALTHY if run >= UNHEALTHY_AFTER else Health.DEGRADED
         times = "The last probe" if run == 1 else f"{run} probes in a row"
-        return status, f"{times} failed: {last.problem or 'no words'}."
+        return status, f"{times} failed: {last.problem.rstrip('.') or 'no words'}."
     if run >= HEALTHY_AFTER or run == len(ordered):
         return Health.HEALTHY, ""
     return Health.DEGRADED, f"{run} good probe after a failure; {HEALTHY_AFTER} make it healthy."
@@ -201,10 +201,10 @@ def _by_traffic(traffic: Traffic) -> list[tuple[Health, str]]:
 
 
 def _slow(operation: Operation, lag: Lag) -> str:
-    usual = "" if lag.usual_s is None else f", {lag.usual_s:.2g} s are usual"
+    usual = "" if lag.usual_s is None else f" ({lag.usual_s * 1000:.0f} ms are usual)"
     return (
-        f"{lag.in_a_row} {operation} calls in a row were silent for {lag.silent_s:.2g} s{usual}: "
-        "while another path is left, they go there."
+        f"{lag.in_a_row} {operation} calls in a row were silent for over {lag.silent_s:.3g} s"
+        f"{usual}: while another path is left, they go there."
     )
 
 

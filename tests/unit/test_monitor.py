@@ -143,5 +143,5 @@ async def test_a_path_whose_calls_are_silent_is_degraded_while_its_probes_are_go
         pace._look()
     judged = (await watched.at(1.2)).judged
     assert judged.status is Health.DEGRADED
-    assert judged.why[0].startswith("5 standard calls in a row were silent for 0.5 s:")
+    assert judged.why[0].startswith("5 standard calls in a row were silent for over 0.5 s:")
     assert (await watched.at(60)).judged.status is Health.HEALTHY, "nobody asks any more"

@@ -64,11 +64,17 @@ def test_a_path_that_is_spared_because_it_is_slow_is_degraded_and_says_so() -> N
     judged = health.judge(known(True, lags={Operation.STANDARD: lag}), NOW)
     assert judged.status is Health.DEGRADED
     assert judged.why == (
-        "7 standard calls in a row were silent for 1 s, 0.02 s are usual: while another path is "
-        "left, they go there.",
+        "7 standard calls in a row were silent for over 1 s (20 ms are usual): while another path "
+        "is left, they go there.",
     )
     unheard = health.judge(known(True, lags={Operation.STANDARD: replace(lag, usual_s=None)}), NOW)
     assert "usual" not in unheard.why[0]
+
+
+def test_what_a_probe_said_ends_in_one_full_stop() -> None:
+    probes = [Looked(at_us=NOW, ok=False, problem="discover: No answer.")]
+    judged = health.judge(Known(path=Path.MCP, probes=probes), NOW)
+    assert judged.why == ("The last probe failed: discover: No answer.",)
 
 
 def test_few_real_requests_say_nothing() -> None:

@@ -135,6 +135,14 @@ def test_a_healthy_path_without_requests_has_no_figures_either() -> None:
     assert found["p95"][1] == "budget 30 s"
 
 
+@pytest.mark.parametrize(
+    ("ms", "words"), [(0.636, "0.636 ms"), (5.04, "5.04 ms"), (999.4, "999 ms"), (1482, "1.48 s")]
+)
+def test_a_stage_says_how_long_it_took(ms: float, words: str) -> None:
+    one = lane(path_row(stages=({"name": "connect", "ok": True, "ms": ms, "detail": ""},)))
+    assert [stage.ms for stage in one.stages] == [words]
+
+
 def test_figures_carry_their_window_and_errors_their_type() -> None:
     said = {
         "calls": 40,
