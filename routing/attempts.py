@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from routing.breakers.board import Board, Key
 from routing.breakers.reserve import Patience, RetryBudget, Slots
@@ -159,7 +160,7 @@ class Attempts:
         if permit is None:
             return True
         go_on = await self._attempt(run, path, permit, alone=alone)
-        if go_on and alone and await self._pause(run):
+        if go_on and alone and path not in run.skips and await self._pause(run):
             permit = self._board.admit(self._key(run, path))
             if permit is not None:
                 go_on = await self._attempt(run, path, permit, alone=True)
@@ -170,9 +171,12 @@ class Attempts:
         key = self._key(run, path)
         permit = self._board.admit(key)
         if permit is None:
-            forced = self._board.state(key) is Breaker.FORCED_OPEN
-            run.skips[path] = Skip.FORCED_OPEN if forced else Skip.BREAKER_OPEN
+            self._pass_over(run, path, key)
         return permit
+
+    def _pass_over(self, run: Run, path: Path, key: Key) -> None:
+        forced = self._board.state(key) is Breaker.FORCED_OPEN
+        run.skips[path] = Skip.FORCED_OPEN if forced else Skip.BREAKER_OPEN
 
     async def _pause(self, run: Run) -> bool:
         """Wait before the one retry; False where none may or can be made."""
@@ -194,13 +198,19 @@ class Attempts:
                 self._board.cancel(key, permit)
             return False
         began = run.clock()
+        share = left if alone else left * ATTEMPT_SHARE
+        may_go = None if permit is None else partial(self._board.stands, key, permit)
         try:
-            failure, detail = await self._call(run, path, left if alone else left * ATTEMPT_SHARE)
+            failure, detail = await self._call(run, path, share, may_go)
         except BaseException as error:
             if permit is not None:  # the caller went away: that says nothing about the path
                 self._board.cancel(key, permit)
             run.note(path, began, *_given_up(run, error))
             raise
+        if failure is Failure.BREAKER_OPEN and permit and not self._board.stands(key, permit):
+            self._board.cancel(key, permit)  # it waited in line meanwhile, and never went out
+            self._pass_over(run, path, key)
+            return True
         took_us = run.note(path, began, failure, detail)
         self._settle(run, key, permit, failure, took_us=took_us, began=began)
         # What has reached the caller is neither taken back nor followed by another answer.
@@ -226,12 +236,14 @@ class Attempts:
         elif failure is None:
             self._board.probe_ok(key, int((run.clock() - began) * 1_000_000))
 
-    async def _call(self, run: Run, path: Path, timeout_s: float) -> tuple[Failure | None, str]:
+    async def _call(
+        self, run: Run, path: Path, timeout_s: float, may_go: Callable[[], bool] | None
+    ) -> tuple[Failure | None, str]:
         run.said_s = None
         client = self._client(run.ask.caller.environment, path)
         if client is None:
             return Failure.DISABLED, "The path is not configured."
-        call = self._words(run, timeout_s)
+        call = self._words(run, timeout_s, may_go)
         try:
             if run.flow is not None:
                 run.answer = await run.flow.carry(client.stream(call), path, first_s=timeout_s)
@@ -247,7 +259,7 @@ class Attempts:
             return error.failure, error.detail
         return None, ""
 
-    def _words(self, run: Run, timeout_s: float) -> Call:
+    def _words(self, run: Run, timeout_s: float, may_go: Callable[[], bool] | None) -> Call:
         ask, limits = run.ask, run.flow and run.flow.limits
         system, *texts = run.verdict.texts
         return Call(
@@ -265,6 +277,7 @@ class Attempts:
             nonce=ask.caller.nonce,
             gap_s=limits.gap_s if limits else None,
             priority=run.request.priority,
+            may_go=may_go,
         )
 
     async def _last_resort(self, run: Run) -> None:

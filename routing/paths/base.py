@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -37,7 +37,8 @@ class Call:
     `first_s` is how long the other side may say nothing at all, `gap_s` the longest silence
     between two pieces of a stream; None leaves it to the path, within `timeout_s`. `priority` is
     its place where a path lets calls wait in line. `nonce` is a run's mark that the other side's
-    journal must show; empty for real traffic.
+    journal must show; empty for real traffic. `may_go` tells whether its breaker still lets it
+    out; a path whose calls wait asks it when the wait is over.
     """
 
     environment: EnvironmentName
@@ -52,6 +53,7 @@ class Call:
     first_s: float | None = None
     gap_s: float | None = None
     priority: Priority = Priority.MEDIUM
+    may_go: Callable[[], bool] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +176,13 @@ def check(call: Call) -> None:
                 "The text holds half of a surrogate pair; send well-formed Unicode.",
                 sent=False,
             ) from None
+
+
+def ask_leave(call: Call) -> None:
+    """Raise PathError (breaker open, nothing sent) for a call whose breaker opened meanwhile."""
+    if call.may_go is not None and not call.may_go():
+        text = "The breaker opened while the call waited for its turn."
+        raise PathError(Failure.BREAKER_OPEN, text, sent=False)
 
 
 def words(text: object) -> str:
