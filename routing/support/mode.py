@@ -207,6 +207,8 @@ def _open(
 ) -> SessionRow:
     over = queries.open_session(environment)
     if over is not None:
+        if not over.is_over(now):  # somebody was faster than our look
+            raise _taken(environment, over)
         _close(over, by=system_actor("support"), now=now, because=BECAUSE_END)
     made = SupportSession.objects.create(
         environment_id=environment, opened_at=now, opened_by=by.id, reason=why, ends_at=ends_at
