@@ -1,8 +1,9 @@
 """Fan-out: each live part is rendered once, and the same bytes go to all sockets that show it.
 
 A frame is JSON: `boot` (of this hub), `topic`, `seq` (grows by one per topic), `at` (our clock)
-and `html`, the whole part. The topic `heartbeat` carries every topic's newest number in `seqs`, so
-that even a last frame that was lost is missed.
+and `html`, the whole part, or `lines`: those that differ from the frame before, each with its
+number in the whole. The first frame of a socket is whole. The topic `heartbeat` carries every
+topic's newest number in `seqs`, so that even a last frame that was lost is missed.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ class _Kept:
     """
 
     seq: int = 0
+    html: str = ""
     facts: str = ""
     frame: str | None = None
     rendered_at: float = field(default=float("-inf"))
@@ -220,12 +222,14 @@ class Fanout:
         kept, facts = self._kept[part], without_ages(html)
         if not kept.wanted or (kept.frame is not None and kept.facts == facts):
             return
+        lines = None if kept.frame is None else _changed(kept.html, html)
         kept.seq += 1
-        kept.facts = facts
-        kept.frame = self._frame(part.name, kept.seq, html=html)
+        kept.html, kept.facts = html, facts
+        whole = kept.frame = self._frame(part.name, kept.seq, html=html)
+        frame = whole if lines is None else self._frame(part.name, kept.seq, lines=lines)
         for listener in self._listeners:
             if listener.shows(part):
-                listener.push(kept.frame)
+                listener.push(frame)
 
     def _beat(self, environment: EnvironmentName, reader: Reader) -> str:
         seqs = {
@@ -240,3 +244,13 @@ class Fanout:
     def _frame(self, topic: str, seq: int, **more: object) -> str:
         said = {"boot": self.boot, "topic": topic, "seq": seq, "at": self._now().isoformat()}
         return json.dumps(said | more, ensure_ascii=False, separators=(",", ":"))
+
+
+def _changed(old: str, new: str) -> list[tuple[int, str]] | None:
+    """Return the lines of `new` that differ, by number; None where the whole is hardly longer."""
+    before, after = old.split("\n"), new.split("\n")
+    if len(before) != len(after):
+        return None
+    numbered = enumerate(zip(before, after, strict=True))
+    lines = [(number, line) for number, (was, line) in numbered if line != was]
+    return lines if sum(len(line) for _, line in lines) < len(new) // 2 else None

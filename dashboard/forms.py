@@ -43,17 +43,22 @@ ENDS = (
 WHICH = (("", "it comes once"), ("first", "the first of the two"), ("second", "the second"))
 
 
-class Change(forms.Form):
-    """How a change of flags is made: why, when, and for how long; `at` empty means now."""
+class Times(forms.Form):
+    """When a change is made, and for how long; `at` empty means now."""
+
+    at = forms.CharField(required=False, max_length=40)
+    zone = forms.CharField(required=False, max_length=64)
+    which = forms.ChoiceField(required=False, choices=WHICH)
+    ends_after = forms.ChoiceField(required=False, choices=ENDS)
+
+
+class Change(Times):
+    """How a change of flags is made: why, when, and for how long."""
 
     reason = forms.CharField(required=False, strip=False)
     typed_environment = forms.CharField(required=False, max_length=32)
     confirmed = forms.BooleanField(required=False)
     cause = forms.ChoiceField(required=False, choices=CAUSES)
-    at = forms.CharField(required=False, max_length=40)
-    zone = forms.CharField(required=False, max_length=64)
-    which = forms.ChoiceField(required=False, choices=WHICH)
-    ends_after = forms.ChoiceField(required=False, choices=ENDS)
 
 
 class SetFlag(Change):

@@ -12,9 +12,10 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from routing.breakers.board import Board, Key
-from routing.breakers.pace import Paces, Wait
+from routing.breakers.pace import Paces
 from routing.breakers.reserve import Patience, RetryBudget, Slots
 from routing.compliance import gate
 from routing.core import failures
@@ -129,6 +130,15 @@ class Run:
         return took_us
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """What one call may: its time, whom it tells that it was heard, whether it may still leave."""
+
+    timeout_s: float
+    heard: Callable[[], None]
+    may_go: Callable[[], bool] | None
+
+
 class Attempts:
     """Carries out runs; one instance a process, for its slots and its retries are shared."""
 
@@ -177,7 +187,7 @@ class Attempts:
         if permit is None:
             return True
         go_on = await self._attempt(run, path, permit, alone=alone)
-        if go_on and alone and await self._pause(run):
+        if go_on and alone and path not in run.skips and await self._pause(run):
             permit = self._board.admit(self._key(run, path))
             if permit is not None:
                 go_on = await self._attempt(run, path, permit, alone=True)
@@ -188,9 +198,12 @@ class Attempts:
         key = self._key(run, path)
         permit = self._board.admit(key)
         if permit is None:
-            forced = self._board.state(key) is Breaker.FORCED_OPEN
-            run.skips[path] = Skip.FORCED_OPEN if forced else Skip.BREAKER_OPEN
+            self._pass_over(run, path, key)
         return permit
+
+    def _pass_over(self, run: Run, path: Path, key: Key) -> None:
+        forced = self._board.state(key) is Breaker.FORCED_OPEN
+        run.skips[path] = Skip.FORCED_OPEN if forced else Skip.BREAKER_OPEN
 
     async def _pause(self, run: Run) -> bool:
         """Wait before the one retry; False where none may or can be made."""
@@ -214,9 +227,13 @@ class Attempts:
         pace = self._paces.of(key, run.ask.operation)
         wait = pace.begin(run.clock, run.decision.row.budget_ms / 1000 * SLOW_SHARE)
         began, answered = wait.began, False
+        terms = _Terms(
+            timeout_s=left if alone else left * ATTEMPT_SHARE,
+            heard=wait.heard,
+            may_go=None if permit is None else partial(self._board.stands, key, permit),
+        )
         try:
-            timeout_s = left if alone else left * ATTEMPT_SHARE
-            failure, detail = await self._call(run, path, wait, timeout_s)
+            failure, detail = await self._call(run, path, terms)
             answered = failure is None
         except BaseException as error:
             if permit is not None:  # the caller went away: that says nothing about the path
@@ -225,6 +242,10 @@ class Attempts:
             raise
         finally:
             pace.end(wait, answered=answered)
+        if failure is Failure.BREAKER_OPEN and permit and not self._board.stands(key, permit):
+            self._board.cancel(key, permit)  # it waited in line meanwhile, and never went out
+            self._pass_over(run, path, key)
+            return True
         took_us = run.note(path, began, failure, detail)
         self._settle(run, key, permit, failure, took_us=took_us, began=began)
         # What has reached the caller is neither taken back nor followed by another answer.
@@ -250,22 +271,22 @@ class Attempts:
         elif failure is None:
             self._board.probe_ok(key, int((run.clock() - began) * 1_000_000))
 
-    async def _call(
-        self, run: Run, path: Path, wait: Wait, timeout_s: float
-    ) -> tuple[Failure | None, str]:
+    async def _call(self, run: Run, path: Path, terms: _Terms) -> tuple[Failure | None, str]:
         run.said_s = None
         client = self._client(run.ask.caller.environment, path)
         if client is None:
             return Failure.DISABLED, "The path is not configured."
-        call = self._words(run, wait, timeout_s)
+        call = self._words(run, terms)
         try:
             if run.flow is not None:
-                run.answer = await run.flow.carry(client.stream(call), path, first_s=timeout_s)
+                run.answer = await run.flow.carry(
+                    client.stream(call), path, first_s=terms.timeout_s
+                )
             else:
-                async with asyncio.timeout(timeout_s):
+                async with asyncio.timeout(terms.timeout_s):
                     run.answer = await client.call(call)
         except TimeoutError:
-            return Failure.TIMEOUT, f"No answer within {timeout_s:.1f} s."
+            return Failure.TIMEOUT, f"No answer within {terms.timeout_s:.1f} s."
         except PathError as error:
             run.said_s = error.retry_after_s
             if error.billed is not None:
@@ -273,7 +294,7 @@ class Attempts:
             return error.failure, error.detail
         return None, ""
 
-    def _words(self, run: Run, wait: Wait, timeout_s: float) -> Call:
+    def _words(self, run: Run, terms: _Terms) -> Call:
         ask, limits = run.ask, run.flow and run.flow.limits
         system, *texts = run.verdict.texts
         return Call(
@@ -286,12 +307,13 @@ class Attempts:
             system=system,
             max_tokens=ask.max_tokens,
             temperature=ask.temperature,
-            timeout_s=limits.whole_s if limits else timeout_s,
+            timeout_s=limits.whole_s if limits else terms.timeout_s,
             decision_id=run.decision_id,
             nonce=ask.caller.nonce,
             gap_s=limits.gap_s if limits else None,
             priority=run.request.priority,
-            heard=wait.heard,
+            heard=terms.heard,
+            may_go=terms.may_go,
         )
 
     async def _last_resort(self, run: Run) -> None:

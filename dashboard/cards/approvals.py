@@ -9,6 +9,7 @@ from datetime import datetime
 from dashboard.cards.overview import OpenItem
 from dashboard.cards.wording import flag_text
 from routing.approvals.queries import Policy, ProposalRow
+from routing.changes import ends, wall
 from routing.core import approval
 from routing.core.approval import Content
 from routing.core.errors import Invalid
@@ -41,7 +42,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalCard:
-    """One proposal; `title` says in one phrase what it wants, people are named."""
+    """One proposal; `title` says in one phrase what it wants, people are named.
+
+    `at` is the time for which applying it plans it, `times` that and how long it holds, in words.
+    """
 
     number: int
     title: str
@@ -64,6 +68,8 @@ class ProposalCard:
     ended_because: str
     entry_seq: int | None
     moved: str
+    at: str = ""
+    times: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +120,23 @@ def proposal_card(
         ended_because=row.ended_because,
         entry_seq=row.entry_seq,
         moved=moved,
+        at=at(content),
+        times=_times(content),
     )
+
+
+def at(content: Content | None) -> str:
+    """Say for when applying plans it, empty for at once."""
+    due = content.due if content else None
+    return wall.words(due.due_at, due.zone) if due else ""
+
+
+def _times(content: Content | None) -> str:
+    """Say when and for how long, empty for at once and for good."""
+    made = f"at {at(content)}, if it is applied before" if at(content) else ""
+    lasts = content.lasts if content else None
+    back = f"goes back by itself {ends.words(lasts)} after it is made" if lasts else ""
+    return "; ".join(filter(None, (made, back)))
 
 
 def _content(row: ProposalRow) -> Content | None:

@@ -13,8 +13,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard.cards import approvals as cards
-from dashboard.forms import BIGGEST
-from dashboard.views import gate, levers
+from dashboard.forms import BIGGEST, Times
+from dashboard.views import gate, levers, making
 from dashboard.views.gate import Visit
 from dashboard.views.levers import Notice
 from dashboard.views.routes import cleaned
@@ -34,7 +34,7 @@ SHOWN = 50
 _ENDS = (ProposalState.PROPOSED, ProposalState.APPROVED)
 
 
-class Proposing(forms.Form):
+class Proposing(Times):
     """One flag to one state from the version that was looked at; `replaces` is an edit."""
 
     flag = forms.ChoiceField(choices=[(str(f), str(f)) for f in FlagName])
@@ -107,6 +107,8 @@ def propose(request: HttpRequest, visit: Visit) -> HttpResponse:
             reason=said["reason"],
             sets=[wanted],
             health=wiring.path_health(visit.environment),
+            due=making.due(said),
+            lasts=making.span(said),
             replaces=said["replaces"],
         )
     except (Forbidden, NotFound):
@@ -195,7 +197,9 @@ def apply(request: HttpRequest, visit: Visit, number: int) -> HttpResponse:
             health=wiring.path_health(visit.environment),
             **said,
         )
-        return f"{cards.title(done.content)}: done. Audit entry #{done.entry_seq}."
+        at = cards.at(done.content)
+        how = f"planned for {at}" if at else "done"
+        return f"{cards.title(done.content)}: {how}. Audit entry #{done.entry_seq}."
 
     return _do(request, visit, number, do, said)
 
@@ -299,6 +303,7 @@ def _judged(visit: Visit, row: ProposalRow) -> Judgement | None:
             environment=visit.environment,
             sets=proposal.sets_of(row.content),
             health=wiring.path_health(visit.environment),
+            ends_at=None if row.content.lasts is None else visit.now + row.content.lasts,
         )
     except (Stale, NotFound, Invalid):  # it moved while this page was made
         return None

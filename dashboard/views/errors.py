@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 
+from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -13,6 +16,7 @@ from routing import wiring
 
 log = logging.getLogger(__name__)
 AGAIN_S = 5
+_AWAY = OperationalError | InterfaceError
 
 
 def _page(request: HttpRequest, status: int, title: str, words: str) -> HttpResponse:
@@ -25,7 +29,12 @@ def _page(request: HttpRequest, status: int, title: str, words: str) -> HttpResp
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 400."""
+    """Answer 400, or 503 for a session that could not be saved because the database went away."""
+    error: BaseException | None = exception
+    while isinstance(error, SessionInterrupted | UpdateError):
+        error = error.__context__  # Django takes every failed save for a session that is gone
+    if isinstance(error, _AWAY):
+        return _away(request, error)
     return _page(
         request, 400, "Not understood", "The request makes no sense here. Nothing was changed."
     )
@@ -58,7 +67,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    """Answer 500; nothing in here may need the database."""
+    """Answer 500, or 503 for a database that went away beside the view; neither needs it.
+
+    Django calls this while it handles what went wrong.
+    """
+    error = sys.exception()
+    if isinstance(error, _AWAY):
+        return _away(request, error)
     return _page(
         request,
         500,
@@ -76,20 +91,22 @@ def _known() -> str:
     return ", by what was known" + (f" {age_s} s ago" if age_s >= 0 else " when it was last seen")
 
 
+def _away(request: HttpRequest, error: BaseException) -> HttpResponse:
+    response = _page(
+        request,
+        503,
+        "The database does not answer",
+        "It is busy or away, so it is not certain that anything was changed; requests are "
+        f"routed all the same{_known()}. Wait a moment, then reload the page to see what "
+        "holds before you try again.",
+    )
+    log.error("request %s: %s", getattr(request, "request_id", "unknown"), error)
+    response["Retry-After"] = str(AGAIN_S)
+    return response
+
+
 class DatabaseAway(MiddlewareMixin):
     """Answers 503 in words where a view found the database busy or gone: no fault of the page."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not isinstance(exception, OperationalError | InterfaceError):
-            return None
-        response = _page(
-            request,
-            503,
-            "The database does not answer",
-            "It is busy or away, so it is not certain that anything was changed; requests are "
-            f"routed all the same{_known()}. Wait a moment, then reload the page to see what "
-            "holds before you try again.",
-        )
-        log.error("request %s: %s", getattr(request, "request_id", "unknown"), exception)
-        response["Retry-After"] = str(AGAIN_S)
-        return response
+        return _away(request, exception) if isinstance(exception, _AWAY) else None

@@ -101,6 +101,8 @@ def review_page(
 
     `replaces` is the proposal that the one made here is an edit of.
     """
+    if said is None and replaces is not None:
+        said = making.times_of(visit.environment, replaces)
     told = {"visit": visit, "review": shown, "said": said or {}, "notices": notices, **HOW}
     told |= {"replaces": replaces}
     return render(request, "dashboard/review.html", told, status=status)

@@ -9,10 +9,13 @@ from typing import Any
 from dashboard import cards, forms
 from dashboard.views.gate import Visit
 from routing import wiring
-from routing.changes import change, consent, preview, schedule, wall
-from routing.core.errors import Refused
+from routing.approvals import queries as approvals
+from routing.changes import change, consent, preview, proposal, schedule, wall
+from routing.core.errors import Invalid, NotFound, Refused
 from routing.core.flags import SetFlag
 from routing.core.guards import Answer, Cause, Judgement
+from routing.core.plans import Due
+from routing.core.values import EnvironmentName
 
 
 def make(visit: Visit, sets: Sequence[SetFlag], said: Mapping[str, Any]) -> str:
@@ -29,13 +32,13 @@ def make(visit: Visit, sets: Sequence[SetFlag], said: Mapping[str, Any]) -> str:
         "typed_environment": said["typed_environment"],
         "health": wiring.path_health(visit.environment),
     }
-    lasts = _lasts(said)
-    if said["at"]:
-        when = _when(said, lasts)
+    at, lasts = due(said), span(said)
+    if at is not None:
+        when = proposal.when(at, lasts)
         booked = schedule.apply(when=when, **asked)
-        at = wall.words(when.due_at, when.zone)
+        words = wall.words(when.due_at, when.zone)
         return (
-            f"Nothing is changed yet. Planned for {at}: {names} in {visit.environment}. "
+            f"Nothing is changed yet. Planned for {words}: {names} in {visit.environment}. "
             f"Audit entry #{booked.entry_seq}."
         )
     ends_at = None if lasts is None else visit.now + lasts
@@ -50,18 +53,30 @@ def _set_words(done: change.Applied) -> str:
     return ", ".join(f"{one.flag} is {'on' if one.after.on else 'off'}" for one in done.changes)
 
 
-def _lasts(said: Mapping[str, Any]) -> timedelta | None:
+def span(said: Mapping[str, Any]) -> timedelta | None:
+    """Return how long the change shall hold, None for good."""
     return timedelta(minutes=int(said["ends_after"])) if said["ends_after"] else None
 
 
-def _when(said: Mapping[str, Any], lasts: timedelta | None) -> schedule.When:
+def due(said: Mapping[str, Any]) -> Due | None:
+    """Return the time that the change shall be made at, None for now; raises Invalid."""
+    if not said["at"]:
+        return None
     zone = said["zone"] or "UTC"
-    return schedule.When(
-        due_at=wall.moment(said["at"], zone, said["which"]),
-        local=said["at"],
-        zone=zone,
-        lasts=lasts,
-    )
+    return Due(due_at=wall.moment(said["at"], zone, said["which"]), local=said["at"], zone=zone)
+
+
+def times_of(environment: EnvironmentName, number: int) -> dict[str, str]:
+    """Return the times of a proposal as the form says them; none of one that is not there."""
+    try:
+        content = approvals.proposal(environment, number).content
+    except (NotFound, Invalid):
+        return {}
+    minutes = int(content.lasts.total_seconds() // 60) if content.lasts else None
+    said = {"ends_after": str(minutes) if minutes else ""}
+    if content.due is not None:
+        said |= {"at": content.due.local, "zone": content.due.zone}
+    return said
 
 
 def ask(

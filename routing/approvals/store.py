@@ -92,6 +92,12 @@ def read(environment: EnvironmentName, number: int, *, lock: bool = False) -> Pr
     return _row(kept)
 
 
+def applied_under(environment: EnvironmentName, entry_seq: int) -> ProposalRow | None:
+    """Return the proposal that was applied under that audit entry, None where none was."""
+    found = Proposal.objects.filter(environment_id=str(environment), entry_seq=entry_seq).first()
+    return _row(found) if found else None
+
+
 def open_ones(environment: EnvironmentName | None = None) -> tuple[ProposalRow, ...]:
     """Return the proposals that can still be applied or approved, the oldest first."""
     rows = Proposal.objects.filter(state__in=[str(s) for s in approval.OPEN]).order_by("pk")

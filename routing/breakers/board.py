@@ -92,6 +92,15 @@ class Board:
             self.wake()
         return permit
 
+    def stands(self, key: Key, permit: Permit) -> bool:
+        """Tell whether the call of `permit` may still go out: its breaker has not opened since."""
+        held = self._helds.get(key)
+        if held is None:
+            return True
+        now = circuit.aged(held.circuit, self._clock())
+        same = (now.generation, now.era) == (permit.generation, permit.era)
+        return same or now.stored in _LETS_ALL_THROUGH
+
     def settle(self, key: Key, permit: Permit, result: Result) -> None:
         """Count the call of `permit`; one of an older generation counts for nothing."""
         with self._lock:

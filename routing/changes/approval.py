@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from routing.access import eyes
 from routing.approvals import store
@@ -32,14 +32,24 @@ def check(
     reason: str,
     cause: Cause | None,
     under: Under,
+    lasts: timedelta | None = None,
 ) -> Facts:
     """Return what is booked of the approval of a change of flags, and use the proposal up.
 
-    `pending` is what of the change is left to do in `states`. Raises RuleBroken where an approval
-    is needed and absent, or is there and does not hold; NotFound, Stale.
+    `pending` is what of the change is left to do in `states`, for as long as `lasts`. One that was
+    planned was used up then and must still hold. Raises RuleBroken where an approval is needed and
+    absent, or is there and does not hold; NotFound, Stale.
     """
     if isinstance(under, Agreed):
-        wanted = Content(environment=environment, reason=reason, sets=wishes(pending))
+        wanted = Content(
+            environment=environment,
+            reason=reason,
+            sets=wishes(pending),
+            due=under.due,
+            lasts=lasts,
+        )
+        if under.due is not None:
+            return _still_holds(now, under, wanted)
         return _use_up(by, now, under, wanted)
     needed = needing(environment, shares(pending, states), cause)
     if isinstance(under, Bypass):
@@ -47,6 +57,24 @@ def check(
     if needed and glass.active(environment, now) is not None:
         return _passed_by(Bypass.BREAK_GLASS, needed)
     approval.check_needed(needed, environment)
+    return {}
+
+
+def check_plan(
+    *,
+    by: Actor,
+    now: datetime,
+    content: Content,
+    needed: Sequence[FlagName],
+    under: Agreed | None,
+) -> Facts:
+    """Return what is booked of the approval of a plan of `content`, and use the proposal up.
+
+    Raises as `check` does: what would be refused when it is due is refused now.
+    """
+    if under is not None:
+        return _use_up(by, now, under, content)
+    approval.check_needed(tuple(needed), content.environment)
     return {}
 
 
@@ -130,7 +158,7 @@ def check_policy(
 
 def seal(under: Under, *, entry_seq: int) -> None:
     """Note under which entry the proposal of a change was applied."""
-    if isinstance(under, Agreed):
+    if isinstance(under, Agreed) and under.due is None:
         store.seal(under.number, entry_seq=entry_seq)
 
 
@@ -144,17 +172,27 @@ def _use_up(by: Actor, now: datetime, under: Agreed, wanted: Content) -> Facts:
     approval.check_first(by)
     row = store.read(wanted.environment, under.number, lock=True)
     check_open(row, now, {ProposalState.APPROVED})
+    _check_same(row, now, under, wanted)
+    used = store.move(row, ProposalState.APPLIED, ended_at=now, ended_by=by.id)
+    return {"approval": told(used)}
+
+
+def _still_holds(now: datetime, under: Agreed, wanted: Content) -> Facts:
+    row = store.read(wanted.environment, under.number, lock=True)
+    _check_same(row, now, under, wanted)
+    return {"approval": told(row)}
+
+
+def _check_same(row: ProposalRow, now: datetime, under: Agreed, wanted: Content) -> None:
     content = looked_at(row, under.digest)
     if approval.write(content) != approval.write(wanted):
         raise RuleBroken(
             f"Refused by the rule {approval.OTHER}: proposal {row.number} was approved for other "
-            "flags, states, versions or words than these. Nothing was changed; propose what you "
-            "mean.",
+            "flags, states, versions, times or words than these. Nothing was changed; propose "
+            "what you mean.",
             rule=approval.OTHER,
         )
     check_people(row, row.approved_by, content.right, now)
-    used = store.move(row, ProposalState.APPLIED, ended_at=now, ended_by=by.id)
-    return {"approval": told(used)}
 
 
 def told(row: ProposalRow) -> dict[str, Json]:

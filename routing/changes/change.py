@@ -134,6 +134,7 @@ def carry_out(
         reason=reason,
         cause=cause,
         under=under,
+        lasts=None if ends_at is None else ends_at - now,
     )
     facts = _facts(judgement, cause, confirmed) | ends.facts(ends_at) | dict(told or {}) | agreed
     applied = _write(

@@ -17,7 +17,7 @@ from routing import stream
 from routing.access import standing as people
 from routing.audit import ledger
 from routing.changes import around, change, glass
-from routing.changes.schedule import OBJECT, as_json
+from routing.changes.schedule import OBJECT, agreed, as_json
 from routing.core import plans, rights
 from routing.core.approval import Bypass
 from routing.core.chain import Json
@@ -142,12 +142,12 @@ def _make(
     if row.kind is PlanKind.END:
         told |= {"ends": row.asked_entry, "left_out": [*_names_left_out(row, sets)]}
         by = _acting(row.environment, Role.ADMIN)
-        agreed: bool | frozenset[str] = True  # it was agreed to with the change that it ends
+        confirmed: bool | frozenset[str] = True  # it was agreed to with the change that it ends
     else:
         told |= {"asked_by": row.asked_by, "asked_entry": row.asked_entry}
         role = people.role_now(row.asked_kind, row.asked_by, row.environment, now)
         by = _acting(row.environment, role)
-        agreed = frozenset(row.agreed)
+        confirmed = frozenset(row.agreed)
     rights.check(by, Right.CHANGE, row.environment)
     return change.carry_out(
         by=by,
@@ -157,10 +157,10 @@ def _make(
         reason=row.reason,
         health=health(row.environment),
         cause=Cause(row.cause) if row.cause else None,
-        confirmed=agreed,
+        confirmed=confirmed,
         ends_at=None if row.lasts is None else now + row.lasts,
         told=told,
-        under=Bypass.END if row.kind is PlanKind.END else None,
+        under=Bypass.END if row.kind is PlanKind.END else agreed(row),
     )
 
 

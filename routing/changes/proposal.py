@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
@@ -13,13 +14,15 @@ from routing.approvals import store
 from routing.approvals.store import ProposalRow
 from routing.audit import ledger
 from routing.changes import approval as hook
-from routing.changes import approval_policy, change, consent
+from routing.changes import approval_policy, change, consent, schedule
 from routing.changes import proposal_ends as ends
+from routing.changes.schedule import When
 from routing.core import approval, reasons, rights
 from routing.core.approval import Agreed, Content, PolicyWish
 from routing.core.errors import Invalid, Refused, RuleBroken, Stale
 from routing.core.flags import SetFlag
 from routing.core.guards import Answer
+from routing.core.plans import Due
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Health, Path, ProposalState
 from routing.flags import store as flags
@@ -27,7 +30,7 @@ from routing.flags import store as flags
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What applying did: its audit entry, and what it was that was applied."""
+    """What applying did: its audit entry, and what it was that was applied, or planned."""
 
     entry_seq: int
     content: Content
@@ -42,12 +45,16 @@ def make(
     health: Mapping[Path, Health],
     sets: Sequence[SetFlag] = (),
     policy: PolicyWish | None = None,
+    due: Due | None = None,
+    lasts: timedelta | None = None,
     replaces: int | None = None,
 ) -> ProposalRow:
     """Propose a change of flags, or of what needs approval; nothing in force changes.
 
-    It lasts 24 h. `replaces` names an open proposal of the same person that this one is the edit
-    of: it is voided, with any approval that it had. What a guard refuses cannot be proposed.
+    With `due` applying it plans it for then, with `lasts` it goes back that long after it is made.
+    The proposal is open for 24 h, and not after `due`. `replaces` names an open proposal of the
+    same person that this one is the edit of: it is voided, with any approval that it had. What a
+    guard refuses cannot be proposed.
     Raises Forbidden, Invalid, UnknownWord, NotFound, Stale, RuleBroken; each is booked.
     """
     with _denied(by, now, Action.PROPOSAL_MAKE, environment, number="new", reason=reason):
@@ -60,11 +67,16 @@ def make(
             health=health,
             sets=sets,
             policy=policy,
+            due=due,
+            lasts=lasts,
         )
         with transaction.atomic(durable=True):
             if replaces is not None:
                 _replace(by, now, environment, replaces)
-            row = store.make(content=content, by=by.id, now=now, expires_at=now + approval.LASTS)
+            ends_at = now + approval.LASTS
+            if due is not None:
+                ends_at = min(ends_at, due.due_at)
+            row = store.make(content=content, by=by.id, now=now, expires_at=ends_at)
             ends.book(Action.PROPOSAL_MAKE, row, by=by, now=now, reason=content.reason)
             return row
 
@@ -78,6 +90,8 @@ def _content(
     health: Mapping[Path, Health],
     sets: Sequence[SetFlag],
     policy: PolicyWish | None,
+    due: Due | None,
+    lasts: timedelta | None,
 ) -> Content:
     rights.check(by, Right.SETTINGS if policy else Right.CHANGE, environment)
     why = reasons.check(reason, environment)
@@ -90,12 +104,34 @@ def _content(
     if policy is not None:
         if sets:
             raise Invalid("Propose flags or what needs approval, one at a time.", field="sets")
+        if due is not None or lasts is not None:
+            raise Invalid("What needs approval changes at once and for good.", field="at")
         approval_policy.check_new(store.policy(environment), policy)
         return Content(environment=environment, reason=why, policy=policy)
-    judged = change.preview(by=by, now=now, environment=environment, sets=sets, health=health)
+    if due is not None:
+        schedule.check(when(due, lasts), now)
+    judged = change.preview(
+        by=by,
+        now=now,
+        environment=environment,
+        sets=sets,
+        health=health,
+        ends_at=None if lasts is None else now + lasts,
+    )
     if judged.answer is Answer.REFUSE:
         consent.check(judged, by=by, environment=environment, confirmed=True)
-    return Content(environment=environment, reason=why, sets=change.wishes(environment, sets))
+    return Content(
+        environment=environment,
+        reason=why,
+        sets=change.wishes(environment, sets),
+        due=due,
+        lasts=lasts,
+    )
+
+
+def when(due: Due, lasts: timedelta | None) -> When:
+    """Return the time of a proposal as a planned change takes it."""
+    return When(due_at=due.due_at, local=due.local, zone=due.zone, grace=due.grace, lasts=lasts)
 
 
 def _replace(by: Actor, now: datetime, environment: EnvironmentName, number: int) -> None:
@@ -210,6 +246,8 @@ def apply(
 ) -> Done:
     """Apply an approved proposal, once: by whoever may make such a change, guards judging anew.
 
+    One with a time is planned for it, and judged once more then.
+
     Raises what `change.apply` does for it; NotFound, Stale, RuleBroken. Each is booked.
     """
     with ends.tidied(environment, number, now):
@@ -228,17 +266,22 @@ def apply(
                 under=under,
             )
             return Done(entry_seq=done.entry_seq, content=content)
-        applied = change.apply(
-            by=by,
-            now=now,
-            environment=environment,
-            sets=sets_of(content),
-            reason=content.reason,
-            health=health,
-            confirmed=confirmed,
-            typed_environment=typed_environment,
-            under=under,
-        )
+        asked: dict[str, Any] = {
+            "by": by,
+            "now": now,
+            "environment": environment,
+            "sets": sets_of(content),
+            "reason": content.reason,
+            "health": health,
+            "confirmed": confirmed,
+            "typed_environment": typed_environment,
+            "under": under,
+        }
+        if content.due is not None:
+            booked = schedule.apply(when=when(content.due, content.lasts), **asked)
+            return Done(entry_seq=booked.entry_seq, content=content)
+        ends_at = None if content.lasts is None else now + content.lasts
+        applied = change.apply(ends_at=ends_at, **asked)
         return Done(entry_seq=applied.entry_seq, content=content)
 
 

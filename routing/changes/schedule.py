@@ -12,15 +12,18 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from routing import stream
+from routing.approvals import store as proposals
 from routing.audit import ledger
 from routing.changes import approval as approvals
 from routing.changes import around, change, consent
 from routing.changes.consent import Confirmed
-from routing.core import approval, plans, reasons, rights
+from routing.core import plans, reasons, rights
+from routing.core.approval import Agreed, Content
 from routing.core.chain import Json
 from routing.core.errors import Invalid, RuleBroken, Stale
 from routing.core.flags import FlagName, SetFlag, State
 from routing.core.guards import Cause, Judgement
+from routing.core.plans import Due
 from routing.core.rights import Actor, Right
 from routing.core.values import Action, EnvironmentName, Health, Path, PlanKind, PlanState
 from routing.flags import store as flags
@@ -65,11 +68,13 @@ def apply(
     cause: Cause | None = None,
     confirmed: bool = False,
     typed_environment: str = "",
+    under: Agreed | None = None,
 ) -> Booked:
     """Plan that all of `sets` are made together at `when`.
 
     It is judged now, as if it were made now, and again when it is due: from the versions in
     `sets`, with the rights that `by` has then, and with no more consent than is given now.
+    `under` is the approved proposal that it stands on, which must still hold when it is due.
     Raises as `change.apply` does, and Invalid for a time that will not do; each is booked.
     """
     with ledger.denied(
@@ -84,7 +89,7 @@ def apply(
         rights.check(by, Right.CHANGE, environment)
         why = reasons.check(reason, environment)
         reasons.check_place(typed_environment, environment)
-        _check(when, now)
+        check(when, now)
         with transaction.atomic(durable=True):
             judgement = change.judge_sets(
                 now=now,
@@ -95,8 +100,19 @@ def apply(
                 ends_at=None if when.lasts is None else now + when.lasts,
             )
             consent.check(judgement, by=by, environment=environment, confirmed=confirmed)
-            # Nobody agrees to a plan; so what would be refused when it is due is refused now.
-            approval.check_needed(change.needing(environment, sets, cause), environment)
+            agreed = approvals.check_plan(
+                by=by,
+                now=now,
+                content=Content(
+                    environment=environment,
+                    reason=why,
+                    sets=change.wishes(environment, sets),
+                    due=_due(when),
+                    lasts=when.lasts,
+                ),
+                needed=change.needing(environment, sets, cause),
+                under=under,
+            )
             row = store.put(
                 environment=environment,
                 kind=PlanKind.CHANGE,
@@ -112,7 +128,9 @@ def apply(
                 cause=str(cause) if cause else "",
                 agreed=judgement.effects if confirmed else (),
             )
-            return _book_set(row, by=by, now=now, judged=judgement)
+            booked = _book_set(row, by=by, now=now, judged=judgement, agreed=agreed)
+            approvals.seal(under, entry_seq=booked.entry_seq)
+            return booked
 
 
 def cancel(
@@ -261,7 +279,8 @@ def _as_set(flag: FlagName, state: State) -> SetFlag:
     )
 
 
-def _check(when: When, now: datetime) -> None:
+def check(when: When, now: datetime) -> None:
+    """Raise Invalid unless a change may be planned for `when`."""
     if not now < when.due_at <= now + plans.FURTHEST:
         raise Invalid(
             f"A change is scheduled for after now and within {plans.FURTHEST.days} days.",
@@ -274,7 +293,21 @@ def _check(when: When, now: datetime) -> None:
         )
 
 
-def _book_set(row: PlanRow, *, by: Actor, now: datetime, judged: Judgement) -> Booked:
+def agreed(row: PlanRow) -> Agreed | None:
+    """Return the proposal that a planned change stands on, None where it needed none."""
+    found = proposals.applied_under(row.environment, row.asked_entry)
+    if found is None:
+        return None
+    return Agreed(number=found.number, digest=found.digest, due=_due(row))
+
+
+def _due(when: When | PlanRow) -> Due:
+    return Due(due_at=when.due_at, local=when.local, zone=when.zone, grace=when.grace)
+
+
+def _book_set(
+    row: PlanRow, *, by: Actor, now: datetime, judged: Judgement, agreed: Mapping[str, Json]
+) -> Booked:
     entry = ledger.record(
         by=by,
         now=now,
@@ -284,7 +317,7 @@ def _book_set(row: PlanRow, *, by: Actor, now: datetime, judged: Judgement) -> B
         object_id=str(row.id),
         reason=row.reason,
         after=as_json(row),
-        facts={"rule": judged.rule, "effects": list(judged.effects)},
+        facts={"rule": judged.rule, "effects": list(judged.effects), **agreed},
     )
     store.seal(row.id, asked_entry=entry.seq)
     stream.announce("schedule", row.environment)

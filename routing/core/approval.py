@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -18,10 +18,12 @@ from routing.core.chain import Json
 from routing.core.errors import Invalid, RuleBroken
 from routing.core.flags import FlagName
 from routing.core.guards import PROVIDER, Cause
+from routing.core.plans import Due
 from routing.core.rights import Actor, Right
 from routing.core.values import ActorKind, EnvironmentName, ProposalState
 
 FORM = 1
+TIMED = 2  # the form of a content with a time or an end; without both it is as it always was
 LASTS = timedelta(hours=24)
 # Who made, granted, reopened or reset an account within this time holds its hand.
 TIES_FOR = timedelta(days=7)
@@ -83,10 +85,14 @@ class Bypass(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreed:
-    """The proposal that a change stands on; `digest` is of the content that was looked at."""
+    """The proposal that a change stands on; `digest` is of the content that was looked at.
+
+    `due` is the time for which it was planned, of a change that is due now.
+    """
 
     number: int
     digest: str
+    due: Due | None = None
 
 
 Under = Agreed | Bypass | None
@@ -113,12 +119,17 @@ class PolicyWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """All that is agreed to: flags to states, or another policy; why; and where."""
+    """All that is agreed to: flags to states, or another policy; why; and where.
+
+    With `due` applying it plans it for then, with `lasts` it goes back that long after it is made.
+    """
 
     environment: EnvironmentName
     reason: str
     sets: tuple[Wish, ...] = ()
     policy: PolicyWish | None = None
+    due: Due | None = None
+    lasts: timedelta | None = None
 
     @property
     def right(self) -> Right:
@@ -155,14 +166,31 @@ def write(content: Content) -> str:
         ],
         "policy": policy,
     }
+    if content.due is not None or content.lasts is not None:
+        said |= {"v": TIMED, "due": _written(content.due), "lasts_s": _seconds(content.lasts)}
     return chain.canonical(said).decode()
+
+
+def _written(due: Due | None) -> Json:
+    if due is None:
+        return None
+    return {
+        "at": due.due_at.isoformat(),
+        "local": due.local,
+        "zone": due.zone,
+        "grace_s": _seconds(due.grace),
+    }
+
+
+def _seconds(span: timedelta | None) -> int | None:
+    return None if span is None else int(span.total_seconds())
 
 
 def read(text: str) -> Content:
     """Return what `write` wrote; raises Invalid for any other text."""
     try:
         content = _content(chain.read(text.encode()))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise Invalid("The stored text is not the content of a proposal.") from None
     if write(content) != text:
         raise Invalid("The stored text is not the content of a proposal.")
@@ -189,7 +217,22 @@ def _content(said: Any) -> Content:
             flags=frozenset(FlagName(flag) for flag in policy["flags"]),
             base_version=int(policy["base_version"]),
         ),
+        due=_due(said.get("due")),
+        lasts=_span(said.get("lasts_s")),
     )
+
+
+def _due(said: Any) -> Due | None:
+    return said and Due(
+        due_at=datetime.fromisoformat(said["at"]),
+        local=str(said["local"]),
+        zone=str(said["zone"]),
+        grace=timedelta(seconds=int(said["grace_s"])),
+    )
+
+
+def _span(seconds: Any) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=int(seconds))
 
 
 def digest(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from routing.core.chain import MAX_INT, Json
@@ -82,6 +82,25 @@ def told(tokens: Tokens | None) -> Tokens | None:
         return None
     read, written = tokens
     return tokens if 0 <= read <= MOST_TOKENS and 0 <= written <= MOST_TOKENS else None
+
+
+def both(one: Charge, other: Charge) -> Charge:
+    """Return what two calls of one request cost together, under one policy.
+
+    It has the name of the first that is priced, else of the first that told its tokens. Where only
+    one of them is priced or told, that is a part, and the rest is open.
+    """
+    told_by = [charge for charge in (one, other) if charge.tokens is not None]
+    priced = [charge for charge in (one, other) if charge.nanos is not None]
+    named = (*priced, *told_by, one)[0]
+    counts = [charge.tokens for charge in told_by if charge.tokens is not None]
+    spent = sum(charge.nanos or 0 for charge in priced)
+    return replace(
+        named,
+        nanos=spent if priced and spent <= MAX_INT else None,
+        open=one.open or other.open or len(told_by) == 1 or len(priced) == 1,
+        tokens=told((sum(c[0] for c in counts), sum(c[1] for c in counts))) if counts else None,
+    )
 
 
 def pack(charge: Charge | None) -> dict[str, Json] | None:

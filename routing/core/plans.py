@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -22,6 +23,16 @@ NEXT: Mapping[PlanState, tuple[PlanState, ...]] = {
 }
 # What a person has to hear of: they counted on it, and it did not come.
 ALARMS = frozenset({PlanState.REFUSED, PlanState.DRIFTED, PlanState.MISSED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """The moment of a change, and how a person said it; `grace` after it nobody makes it."""
+
+    due_at: datetime
+    local: str = ""
+    zone: str = ""
+    grace: timedelta = GRACE
 
 
 class Time(StrEnum):

@@ -10,13 +10,14 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from routing import wiring
-from routing.changes import change, preview, schedule, wall
+from routing.changes import change, preview, proposal, schedule, wall
 from routing.changes.change import Applied
-from routing.changes.schedule import Booked, When
+from routing.changes.schedule import Booked
 from routing.core import plans, propagation
 from routing.core.errors import Invalid
 from routing.core.flags import FlagName, SetFlag, parse_flag
 from routing.core.guards import Cause
+from routing.core.plans import Due
 from routing.core.propagation import Propagation
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName
@@ -159,8 +160,7 @@ def make(
 ) -> Iterator[Result]:
     """Make the change that `options` tell of, or plan it; one result for each flag of it."""
     environment = EnvironmentName(options["environment"])
-    cause, minutes = options["cause"], options.get("ends_after")
-    lasts = timedelta(minutes=minutes) if minutes is not None else None
+    cause, at, span = options["cause"], due(options), lasts(options)
     asked: dict[str, Any] = {
         "by": by,
         "now": now,
@@ -172,17 +172,28 @@ def make(
         "confirmed": options["confirm"],
         "typed_environment": options["typed_environment"],
     }
-    if options.get("at"):
-        when = When(
-            due_at=wall.moment(options["at"], options["zone"], options["which"]),
-            local=options["at"],
-            zone=options["zone"],
-            lasts=lasts,
-            grace=timedelta(minutes=options["grace_minutes"]),
-        )
-        return iter([planned(schedule.apply(when=when, **asked))])
-    ends_at = None if lasts is None else now + lasts
+    if at is not None:
+        return iter([planned(schedule.apply(when=proposal.when(at, span), **asked))])
+    ends_at = None if span is None else now + span
     return _results(environment, change.apply(ends_at=ends_at, **asked), ends_at)
+
+
+def due(options: Mapping[str, Any]) -> Due | None:
+    """Return the time that `options` tell of, None for now; raises Invalid."""
+    if not options.get("at"):
+        return None
+    return Due(
+        due_at=wall.moment(options["at"], options["zone"], options["which"]),
+        local=options["at"],
+        zone=options["zone"],
+        grace=timedelta(minutes=options["grace_minutes"]),
+    )
+
+
+def lasts(options: Mapping[str, Any]) -> timedelta | None:
+    """Return how long the change that `options` tell of holds, None for good."""
+    minutes = options.get("ends_after")
+    return timedelta(minutes=minutes) if minutes is not None else None
 
 
 def effect(

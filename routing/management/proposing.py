@@ -31,6 +31,8 @@ def told(row: ProposalRow) -> Result:
             for wish in sets
         ],
         "policy": sorted(str(flag) for flag in policy.flags) if policy else None,
+        "due_at": content.due.due_at.isoformat() if content and content.due else None,
+        "lasts_s": int(content.lasts.total_seconds()) if content and content.lasts else None,
         "reason": content.reason if content else "",
         "digest": row.digest,
         "proposed_by": row.proposed_by,
@@ -51,6 +53,10 @@ def in_words(result: Result) -> str:
     ]
     if result["policy"] is not None:
         said = [f"approval for: {', '.join(result['policy']) or 'no flag'}"]
+    if result["due_at"]:
+        said.append(f"at {result['due_at']}")
+    if result["lasts_s"]:
+        said.append(f"for {result['lasts_s'] // 60} min")
     agreed = f", approved by {result['approved_by']}" if result["approved_by"] else ""
     return (
         f"{result['number']:>4}  {result['state']:<10} {', '.join(said)} in "

@@ -37,8 +37,9 @@ class Call:
     `first_s` is how long the other side may say nothing at all, `gap_s` the longest silence
     between two pieces of a stream; None leaves it to the path, within `timeout_s`. `priority` is
     its place where a path lets calls wait in line. `nonce` is a run's mark that the other side's
-    journal must show; empty for real traffic. `heard` is called once, when the other side begins
-    to speak, by clients that notice it before the answer is whole.
+    journal must show; empty for real traffic. `may_go` tells whether its breaker still lets it
+    out; a path whose calls wait asks it when the wait is over. `heard` is called once, when the
+    other side begins to speak, by clients that notice it before the answer is whole.
     """
 
     environment: EnvironmentName
@@ -53,6 +54,7 @@ class Call:
     first_s: float | None = None
     gap_s: float | None = None
     priority: Priority = Priority.MEDIUM
+    may_go: Callable[[], bool] | None = field(default=None, repr=False, compare=False)
     heard: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
 
@@ -178,6 +180,13 @@ def check(call: Call) -> None:
                 "The text holds half of a surrogate pair; send well-formed Unicode.",
                 sent=False,
             ) from None
+
+
+def ask_leave(call: Call) -> None:
+    """Raise PathError (breaker open, nothing sent) for a call whose breaker opened meanwhile."""
+    if call.may_go is not None and not call.may_go():
+        text = "The breaker opened while the call waited for its turn."
+        raise PathError(Failure.BREAKER_OPEN, text, sent=False)
 
 
 def words(text: object) -> str:

@@ -103,7 +103,7 @@ class OnLoop:
             while data := await exchange.part():
                 size += len(data)
                 if size > MOST_STREAM:
-                    raise _endless(MOST_STREAM)
+                    raise _endless(MOST_STREAM, Billed())
                 heard: list[Event] = []
                 try:
                     for frame in frames.feed(data):
@@ -256,7 +256,7 @@ class _Exchange:
         connection = self._used[1]
         status = await connection.head(self._patience)
         if status >= 300:
-            body = await self._body(connection)
+            body = await self._body(connection, billed=None)
             raise self._carrier.refused(_error(status, connection.headers, body, verb))
 
     async def part(self) -> bytes:
@@ -267,7 +267,7 @@ class _Exchange:
     async def whole(self) -> Mapping[str, Any]:
         """Return the body as a JSON object."""
         assert self._used is not None
-        body = await self._body(self._used[1])
+        body = await self._body(self._used[1], billed=Billed())
         try:
             reply = json.loads(body or b"{}")
         except (ValueError, RecursionError):
@@ -277,18 +277,18 @@ class _Exchange:
             raise PathError(Failure.PROTOCOL, text, billed=Billed())
         return reply
 
-    async def _body(self, connection: Connection) -> bytes:
+    async def _body(self, connection: Connection, *, billed: Billed | None) -> bytes:
         parts, size = [], 0
         while data := await connection.part(self._patience):
             size += len(data)
             if size > MOST_BYTES:
-                raise _endless(MOST_BYTES)
+                raise _endless(MOST_BYTES, billed)
             parts.append(data)
         return b"".join(parts)
 
 
-def _endless(most: int) -> PathError:
-    return PathError(Failure.PROTOCOL, f"The answer is over {most} bytes.", billed=Billed())
+def _endless(most: int, billed: Billed | None) -> PathError:
+    return PathError(Failure.PROTOCOL, f"The answer is over {most} bytes.", billed=billed)
 
 
 def _catch(request: Any) -> AWSResponse:

@@ -165,7 +165,8 @@ class Body:
                 self.since += len(part)
                 if max(size - self._most, self.since - MOST_BYTES) > 0:
                     text = f"The answer is over {MOST_BYTES} bytes."
-                    raise PathError(Failure.PROTOCOL, text, billed=Billed())
+                    billed = Billed() if self._response.status < 300 else None
+                    raise PathError(Failure.PROTOCOL, text, billed=billed)
                 yield part
 
     def close(self) -> None:

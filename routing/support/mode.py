@@ -2,6 +2,7 @@
 
 Support mode is active while a session is open, its end has not come and the flag is on. Switching
 the flag off ends the session, booked: `reconcile` is called after flag changes and by a loop.
+Both count as asking for the flag; a look at how the mode stands does not.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from routing.core.errors import Invalid, RuleBroken, Stale
 from routing.core.rights import Actor, Right, system_actor
 from routing.core.values import Action, EnvironmentName
 from routing.flags import queries as flags
+from routing.flags import uses
 from routing.support import queries
 from routing.support.models import SupportSession
 from routing.support.queries import FLAG, SessionRow, Status
@@ -104,7 +106,7 @@ def deactivate(
 
 def check_activate(environment: EnvironmentName, now: datetime) -> None:
     """Raise RuleBroken or Stale unless support mode can be activated in `environment` now."""
-    off = queries.flag_obstacle(environment)
+    off = _flag_obstacle(environment)
     if off:
         raise RuleBroken(f"Refused by the rule {FLAG_OFF}: {off}", rule=FLAG_OFF, flag=str(FLAG))
     session = queries.open_session(environment)
@@ -124,7 +126,7 @@ def end_where_flag_is_off(now: datetime) -> tuple[SessionRow, ...]:
     """
     ended = []
     for kept in queries.open_sessions():
-        if queries.flag_obstacle(kept.environment):
+        if _flag_obstacle(kept.environment):
             ended += _end(kept, now, BECAUSE_FLAG, _who_switched(kept.environment))
     return tuple(ended)
 
@@ -136,6 +138,11 @@ def end_what_is_over(now: datetime) -> tuple[SessionRow, ...]:
         if kept.is_over(now):
             ended += _end(kept, now, BECAUSE_END, None)
     return tuple(ended)
+
+
+def _flag_obstacle(environment: EnvironmentName) -> str:
+    uses.note(environment, uses.SUPPORT)
+    return queries.flag_obstacle(environment)
 
 
 def _end(kept: SessionRow, now: datetime, because: str, facts: Json) -> list[SessionRow]:
@@ -200,6 +207,8 @@ def _open(
 ) -> SessionRow:
     over = queries.open_session(environment)
     if over is not None:
+        if not over.is_over(now):  # somebody was faster than our look
+            raise _taken(environment, over)
         _close(over, by=system_actor("support"), now=now, because=BECAUSE_END)
     made = SupportSession.objects.create(
         environment_id=environment, opened_at=now, opened_by=by.id, reason=why, ends_at=ends_at

@@ -11,7 +11,6 @@ from routing.core.findings import Overall, Severity
 from routing.core.flags import FlagName
 from routing.core.values import EnvironmentName
 from routing.flags import queries as flags
-from routing.flags import uses
 from routing.support.models import AuditRun, Finding, SupportSession
 
 FLAG = FlagName.SUPPORT_MODE
@@ -98,7 +97,6 @@ def flag_obstacle(environment: EnvironmentName) -> str:
 
     On means on for everyone: a mode of the whole environment is not on for a share of it.
     """
-    uses.note(environment, uses.SUPPORT)
     cell = flags.flag_row(FLAG, [environment]).cells.get(environment)
     if cell is not None and cell.state.share == 100:
         return ""

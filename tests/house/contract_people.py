@@ -20,6 +20,8 @@ PROPOSED = {
     "state": "proposed, approved, rejected, withdrawn, expired, voided or applied",
     "sets": "flag, on, percentage, groups and base_version of each flag",
     "policy": "the flags that shall need approval, null in a proposal of flags",
+    "due_at": "UTC, the time for which applying it plans it; null for at once",
+    "lasts_s": "after how many seconds it goes back by itself; null for good",
     "reason": "why",
     "digest": "SHA-256 of the content that is agreed to",
     "proposed_by": "by whom, as the trail names them",

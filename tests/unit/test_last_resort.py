@@ -12,7 +12,10 @@ from routing.breakers.held import Copy
 from routing.core import circuit
 from routing.core.circuit import Circuit
 from routing.core.values import Breaker, Health, Operation, Path, Reason, Skip
-from routing.paths.scripted import Step, waits
+from routing.paths import base
+from routing.paths.base import Answer, Call
+from routing.paths.scripted import ScriptedClient, Step, waits
+from routing.router import Routed
 from tests.unit import stage as stages
 from tests.unit.stage import BOTH, Stage, ask
 
@@ -25,6 +28,49 @@ INFRASTRUCTURE = Operation.INFRASTRUCTURE
 def stage(tmp_path: Folder) -> Iterator[Stage]:
     with stages.raised(tmp_path) as made:
         yield made
+
+
+class Queueing(ScriptedClient):
+    """Lets every call wait in line until its turn comes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path=path)
+        self.turn = asyncio.Event()
+        self.waiting = asyncio.Event()
+
+    async def call(self, call: Call) -> Answer:
+        self.waiting.set()
+        await self.turn.wait()
+        base.ask_leave(call)
+        return await super().call(call)
+
+
+async def waited(stage: Stage, client: Queueing, operation: Operation) -> Routed:
+    """Return what came of an ask whose breaker opened while its call waited in line."""
+    asked = asyncio.create_task(stage.router.route(ask(operation)))
+    await client.waiting.wait()
+    stage.trip(client.path)
+    client.turn.set()
+    return await asked
+
+
+async def test_an_emergency_is_forced_out_of_the_line_past_a_breaker_that_opened(
+    stage: Stage,
+) -> None:
+    stage.direct = Queueing(DIRECT)
+    routed = await waited(stage, stage.direct, EMERGENCY)
+    assert (routed.status, routed.conclusion.reason) == (200, Reason.FORCED_EMERGENCY)
+    assert len(stage.direct.calls) == len(routed.attempts) == 1
+
+
+async def test_who_waited_while_the_only_breaker_opened_ends_without_a_call(stage: Stage) -> None:
+    stage.mcp = Queueing(MCP)
+    stage.facts[DIRECT] = {"configured": False}
+    routed = await waited(stage, stage.mcp, STANDARD)
+    assert (routed.status, routed.conclusion.reason) == (503, Reason.NO_PATH)
+    assert (routed.retry_after_s, routed.attempts) == (5, ())
+    assert [c.skip for c in routed.conclusion.candidates if c.path is MCP] == [Skip.BREAKER_OPEN]
+    assert not stage.mcp.calls
 
 
 @pytest.mark.parametrize("seen", [Breaker.CLOSED, Breaker.OPEN])

@@ -232,7 +232,6 @@ async def test_a_stream_that_ended_filtered_and_told_its_tokens_is_no_open_charg
     [
         fails(Failure.TIMEOUT),
         fails(Failure.PROTOCOL, billed=Billed()),
-        fails(Failure.PROTOCOL, billed=Billed(model="scripted", usage=USED)),
     ],
 )
 async def test_an_answer_after_an_attempt_that_may_be_billed_is_known_in_part(
@@ -244,6 +243,42 @@ async def test_an_answer_after_an_attempt_that_may_be_billed_is_known_in_part(
         routed = await stage.router.route(ask(INFRASTRUCTURE))
         assert [a.failure for a in routed.attempts] == [first.failure, None]
         assert costs(stage) == [priced(open=True)]
+
+
+TOLD = Billed(model="scripted", usage=USED)
+UNKNOWN = Billed(model="unknown", usage=USED)
+
+
+@pytest.mark.parametrize(
+    ("billed", "usage", "cost", "tokens"),
+    [
+        (TOLD, USED, priced(nanos=2 * COSTS), [2000, 400]),
+        (TOLD, None, priced(open=True), [1000, 200]),  # the known part
+        (UNKNOWN, USED, priced(open=True), [2000, 400]),
+        (UNKNOWN, None, priced(**UNPRICED, model="unknown", open=True), [1000, 200]),
+    ],
+)
+async def test_what_a_failed_attempt_told_is_added_to_the_answer_that_follows(
+    tmp_path: Folder,
+    billed: Billed,
+    usage: Usage | None,
+    cost: dict[str, Any],
+    tokens: list[int],
+) -> None:
+    with raised(tmp_path, metered()) as stage:
+        stage.direct.otherwise = fails(Failure.PROTOCOL, billed=billed)
+        stage.mcp.otherwise = says("yes", usage=usage)
+        routed = await stage.router.route(ask(INFRASTRUCTURE))
+        assert routed.answer is not None and routed.answer.usage == usage
+        (booked,) = stage.records()
+        assert (booked["cost"], booked["usage"]) == (cost, tokens)
+
+
+async def test_two_attempts_that_failed_and_told_are_both_charged(tmp_path: Folder) -> None:
+    with raised(tmp_path, metered()) as stage:
+        stage.direct.otherwise = stage.mcp.otherwise = fails(Failure.PROTOCOL, billed=TOLD)
+        await stage.router.route(ask(INFRASTRUCTURE))
+        assert costs(stage) == [priced(nanos=2 * COSTS)]
 
 
 async def test_a_model_without_a_price_is_unpriced_and_its_tokens_are_kept(

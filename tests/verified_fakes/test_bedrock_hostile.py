@@ -98,6 +98,23 @@ async def test_what_is_no_answer_is_none(
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(("status", "may_be_billed"), [(503, False), (400, False), (200, True)])
+@pytest.mark.parametrize("manner", [Manner(), Manner(whole=True)], ids=["stream", "whole"])
+async def test_an_error_without_end_was_written_by_no_model(
+    server: Server,
+    transport: BedrockTransport,
+    manner: Manner,
+    status: int,
+    may_be_billed: bool,
+) -> None:
+    server.behave = hostile.saying(reply(status, b"x" * 5_000_000))
+    client = connect(lambda: server.url, transport, manners=dict.fromkeys(Operation, manner))
+    problem = await failed(client)
+    await client.close()
+    assert problem.failure is Failure.PROTOCOL
+    assert (problem.billed is not None) == may_be_billed
+
+
 def answering(**more: Any) -> Behave:
     return hostile.saying(reply(200, {**GOOD, **more}))
 

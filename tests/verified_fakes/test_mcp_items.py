@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path as Folder
@@ -17,6 +19,7 @@ from routing.core.circuit import CircuitSettings, Result
 from routing.core.values import Breaker, Failure, Operation, Path, Reason
 from routing.paths.base import PathClient
 from routing.paths.mcp import MCPRouter
+from routing.paths.turns import Turns
 from routing.router import IntelligentRouter
 from tests.unit import stage as stages
 from tests.unit.stage import NOW, Stage
@@ -155,6 +158,30 @@ async def test_m13_a_burst_opens_the_breaker_and_the_rest_goes_elsewhere(
     assert {routed.status for routed in seen} == {200}
     assert seen[-1].conclusion.reason is Reason.FALLBACK_BREAKER_OPEN
     assert len(server.requests) - before == CircuitSettings().consecutive_failures
+
+
+async def test_m13_who_waits_in_line_while_the_breaker_opens_goes_elsewhere_unsent(
+    server: Server, stage: Stage
+) -> None:
+    statuses = itertools.cycle([500, 502, 503, 504])
+    async with asked.nothing_left():
+        client = connect(lambda: server.url, turns=Turns(at_once=2))
+        await client.call(call())
+        server.behave = hostile.modern(list_m.said(lambda _: reply(next(statuses), b"")))
+        router = route(stage, client, Board())
+        seen = await asyncio.gather(
+            *(router.route(stages.ask(Operation.STANDARD)) for _ in range(40))
+        )
+        line = client.line()
+        await client.close()
+    assert {routed.status for routed in seen} == {200}
+    reasons = Counter(routed.conclusion.reason for routed in seen)
+    sent = reasons[Reason.FALLBACK_ERROR]
+    trips = CircuitSettings().consecutive_failures
+    assert trips <= sent <= trips + 1, "one more was under way"
+    assert len(server.of("tools/call")) == 1 + sent
+    assert reasons[Reason.FALLBACK_BREAKER_OPEN] == 40 - sent
+    assert (line.under_way, line.waiting, line.refused) == (0, 0, 0)
 
 
 async def test_m13_a_server_that_fails_every_other_time_does_not_make_the_breaker_flap(

@@ -25,6 +25,7 @@
   const words = foot.querySelector("[data-words]");
   const title = document.title.split(" · ").slice(-2).join(" · ");
   const seqs = new Map(); // topic -> number of the last frame
+  const bases = new Map(); // topic -> number and lines of the last frame, which the next one mends
   const waiting = new Map(); // topic -> html that waits until the pointer has left
   const fetching = new Set();
   let boot = "";
@@ -112,11 +113,22 @@
     ahead = Date.parse(at) - Date.now();
   }
 
+  // Returns the lines of the part that a frame tells, null where what it differs from was lost.
+  function whole(frame) {
+    if (frame.html !== undefined) return frame.html.split("\n");
+    const base = bases.get(frame.topic);
+    if (base?.seq !== frame.seq - 1) return null;
+    const lines = [...base.lines];
+    for (const [number, line] of frame.lines) lines[number] = line;
+    return lines;
+  }
+
   function onFrame(frame) {
     hear(frame.at);
     if (frame.boot !== boot) {
       boot = frame.boot;
       seqs.clear();
+      bases.clear();
     }
     if (frame.topic === "heartbeat") {
       const isGap = beat !== null && frame.seq !== beat + 1;
@@ -130,10 +142,16 @@
       return;
     }
     const last = seqs.get(frame.topic);
-    seqs.set(frame.topic, frame.seq);
-    show(frame.topic, frame.html);
+    const lines = whole(frame);
+    if (lines) {
+      seqs.set(frame.topic, frame.seq);
+      bases.set(frame.topic, { seq: frame.seq, lines });
+      show(frame.topic, lines.join("\n"));
+    } else {
+      fetchPart(frame.topic, frame.seq);
+    }
     if (last !== undefined && frame.seq !== last + 1) {
-      // This part is whole again; what else was lost is not known.
+      // This part is whole again, or fetched; what else was lost is not known.
       regions().map(nameOf).filter((name) => name !== frame.topic).forEach((name) => fetchPart(name));
     }
   }

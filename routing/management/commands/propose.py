@@ -18,13 +18,14 @@ from routing.core.flags import FlagName, SetFlag, parse_flag
 from routing.core.rights import Actor
 from routing.core.values import EnvironmentName
 from routing.flags import queries
-from routing.management import base, proposing
+from routing.management import base, flagging, proposing
 
 
 class Command(base.OperatorCommand):
     help = (
         "Propose a change. Nothing in force changes: a person approves it on the page Approvals, "
-        "and `proposal apply` puts it in force, within 24 h. Give --set once for each flag."
+        "and `proposal apply` puts it in force, within 24 h (or plans it for --at). "
+        "Give --set once for each flag."
     )
 
     def add(self, parser: CommandParser) -> None:
@@ -46,6 +47,7 @@ class Command(base.OperatorCommand):
             help="the flags that shall need approval, separated by commas; - for none",
         )
         parser.add_argument("--reason", required=True, help="why; whoever approves reads it")
+        flagging.add_times(parser)
 
     def run(self, options: Mapping[str, Any], by: Actor, now: datetime) -> base.Result:
         environment = EnvironmentName(options["environment"])
@@ -56,6 +58,8 @@ class Command(base.OperatorCommand):
             environment=environment,
             reason=options["reason"],
             sets=[_wish(said, environment) for said in options["set"] or ()],
+            due=flagging.due(options),
+            lasts=flagging.lasts(options),
             policy=PolicyWish(flags=policy, base_version=approvals.policy(environment).version)
             if policy is not None
             else None,

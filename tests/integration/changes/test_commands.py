@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -202,6 +203,26 @@ def test_a_shell_proposes_and_applies_and_never_approves(capsys: Any) -> None:
     assert version(BEDROCK, PROD) == 2
     status, lines, _ = run(capsys, "proposal", "list", *where)
     assert [line["state"] for line in lines] == ["applied"]
+
+
+def test_a_shell_proposes_for_a_time_and_for_a_while(capsys: Any) -> None:
+    lay()
+    ben = pairs.somebody("ben", Role.REVIEWER)
+    where = ("--environment", "production")
+    at = wiring.now().replace(second=0, microsecond=0) + timedelta(hours=2)
+    status, [made], _ = run(
+        capsys, "propose", *where, "--set", f"{BEDROCK}=50", "--reason", "try it tonight",
+        "--at", f"{at:%Y-%m-%dT%H:%M}", "--ends-after", "30",
+    )  # fmt: skip
+    assert (status, made["due_at"], made["lasts_s"]) == (0, at.isoformat(), 1800)
+    number = made["number"]
+    said = {"environment": PROD, "number": number, "digest": made["digest"]}
+    proposal.approve(by=ben.actor, now=wiring.now(), **said)
+    typed = ("--typed-environment", "production", "--confirm")
+    status, [done], _ = run(capsys, "proposal", "apply", str(number), *where, *typed)
+    assert (status, done["state"], version(BEDROCK, PROD)) == (0, "applied", 1)
+    _, [planned], _ = run(capsys, "schedule", "list", *where)
+    assert (planned["due_at"], planned["lasts_s"]) == (at.isoformat(), 1800)
 
 
 def test_the_shell_needs_more_at_once_and_proposes_less(capsys: Any) -> None:

@@ -81,7 +81,12 @@ def cookie_of(client: Client) -> str:
 
 
 class Socket:
-    """One connection; everything that waits does so for an event, with a deadline."""
+    """One connection; everything that waits does so for an event, with a deadline.
+
+    `size` is how many bytes the last frame had.
+    """
+
+    size: int = 0
 
     def __init__(
         self,
@@ -101,6 +106,7 @@ class Socket:
             "headers": headers,
             "subprotocols": [],
         }
+        self._parts: dict[str, list[str]] = {}
         self._app: Any = _communicator(asgi.sockets([ORIGIN]), scope)
 
     async def open(self) -> int | None:
@@ -126,13 +132,23 @@ class Socket:
             while True:
                 message = await self._app.receive_output(WITHIN_S)
                 assert message["type"] == "websocket.send", message
+                self.size = len(message["text"].encode())
                 frame: dict[str, Any] = json.loads(message["text"])
+                self._take(frame)
                 if is_it(frame):
                     return frame
 
     async def part(self, name: str) -> str:
-        """Return the html of the next frame of that part."""
-        return str((await self.until(lambda f: f["topic"] == name))["html"])
+        """Return the html that the next frame of that part tells."""
+        await self.until(lambda f: f["topic"] == name)
+        return "\n".join(self._parts[name])
+
+    def _take(self, frame: dict[str, Any]) -> None:
+        """Keep the whole of a part, as a page does."""
+        if "html" in frame:
+            self._parts[frame["topic"]] = frame["html"].split("\n")
+        for number, line in frame.get("lines", ()):
+            self._parts[frame["topic"]][number] = line
 
     async def ended(self) -> None:
         """Wait until the server's side has put everything away."""

@@ -20,6 +20,7 @@ from routing.core.approval import Bypass
 from routing.core.flags import FlagName, SetFlag
 from routing.core.values import EnvironmentName, Outcome, ProposalState, Role
 from routing.flags import queries as flags
+from routing.schedule import queries as schedule
 from tests.integration.dashboard.conftest import SHELL, ClientOf
 
 PROD = EnvironmentName.PRODUCTION
@@ -117,6 +118,40 @@ def test_two_people_change_a_path_of_production(two: Two) -> None:
     seq = queries.proposal(PROD, number).entry_seq
     entry = two.reviewer.get(f"/e/production/audit/{seq}/").content.decode()
     assert "proposed by <b>admin-all</b>, approved by <b>reviewer-all</b>" in entry
+
+
+def test_a_time_and_an_end_are_proposed_shown_agreed_to_and_planned(two: Two) -> None:
+    review = two.admin.get(f"/e/production/flags/{MCP}/set/?to=off").content.decode()
+    assert 'name="at"' in review and 'name="ends_after"' in review
+    at = wiring.now() + timedelta(hours=3)
+    local = f"{at:%Y-%m-%dT%H:%M}"
+    number = two.propose(at=local, zone="UTC", ends_after="60")
+    page = two.reviewer.get(f"{AT}{number}/").content.decode()
+    words = f"{at:%Y-%m-%d %H:%M} UTC"
+    assert f"at {words}, if it is applied before; goes back by itself 1 h after" in page
+    edit = f"/e/production/flags/{MCP}/set/?to=off&replaces={number}"
+    again = two.admin.get(edit).content.decode()
+    assert f'value="{local}"' in again and '<option value="60" selected>' in again
+    assert two.approve(number).status_code == 302
+    page = two.admin.get(f"{AT}{number}/").content.decode()
+    assert f"Applying it plans it for {words}" in page
+    answer = two.admin.post(
+        f"{AT}{number}/apply/", {"digest": digest(number), **TYPED}, follow=True
+    )
+    assert f"planned for {words}" in answer.content.decode()
+    assert (version(MCP), state(number)) == (1, ProposalState.APPLIED)
+    [plan] = schedule.waiting(PROD)
+    assert plan.lasts == timedelta(hours=1)
+
+
+def test_a_time_that_is_none_is_told_on_the_review_and_kept(two: Two) -> None:
+    said = {"flag": str(MCP), "to": "off", "base_version": "1", "reason": "answers are wrong"}
+    said |= {"at": "2001-01-01T00:00", "ends_after": "15"}
+    answer = two.admin.post(f"{AT}propose/", said)
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    assert "after now and within 90 days" in page
+    assert 'value="2001-01-01T00:00"' in page and '<option value="15" selected>' in page
 
 
 def test_the_plain_lever_is_refused_and_leads_to_the_proposal(two: Two) -> None:

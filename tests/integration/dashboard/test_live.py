@@ -148,6 +148,28 @@ def test_a_change_made_elsewhere_is_pushed_at_once(client_of: ClientOf) -> None:
     play(scene)
 
 
+def test_a_changed_flag_is_a_frame_of_4_kb_at_most_and_the_page_is_whole(
+    client_of: ClientOf,
+) -> None:
+    client = client_of("viewer")
+    cookie = cookie_of(client)
+
+    async def scene() -> None:
+        socket = Socket(cookie)
+        await socket.open()
+        await socket.part("flags_grid")
+        for turn, on in enumerate((False, True, False), start=1):
+            await switch(on, turn)
+            pushed = await socket.part("flags_grid")
+            assert is_off(pushed) is not on
+            assert socket.size <= 4096
+        fetched = await asyncio.to_thread(client.get, "/e/development/partials/flags_grid/")
+        assert without_ages(pushed) == without_ages(fetched.content.decode())
+        await socket.leave()
+
+    play(scene)
+
+
 @pytest.mark.parametrize("layer", ["deaf", "dead redis"])
 def test_a_change_whose_announcement_is_lost_is_pushed_all_the_same(
     client_of: ClientOf, monkeypatch: pytest.MonkeyPatch, settings: Any, layer: str

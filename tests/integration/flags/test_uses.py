@@ -9,11 +9,13 @@ import pytest
 from django.db import DatabaseError
 
 from routing import wiring
+from routing.core.errors import RuleBroken
 from routing.core.flags import FlagName, Subject
+from routing.core.values import EnvironmentName
 from routing.flags import queries, uses
 from routing.flags.models import FlagUse
-from routing.support import queries as support
-from tests.integration.changes.ground import DEV, STG, lay
+from routing.support import mode as support
+from tests.integration.changes.ground import DEV, OPERATOR, STG, apply, lay, to
 
 pytestmark = pytest.mark.django_db
 CACHING, MONITORING, SUPPORT = FlagName.CACHING, FlagName.MONITORING, FlagName.SUPPORT_MODE
@@ -40,10 +42,28 @@ def test_a_decision_asks_for_what_it_is_made_by() -> None:
     assert all(abs(wiring.now() - at) < timedelta(seconds=10) for at in found.values())
 
 
-def test_the_support_manager_asks_for_its_flag() -> None:
-    support.status(STG, wiring.now())
-    uses.report(now=wiring.now())
+def activate(environment: EnvironmentName) -> None:
+    support.activate(by=OPERATOR, now=wiring.now(), environment=environment, reason="a look")
+
+
+def test_the_support_manager_asks_for_its_flag_when_it_acts_and_not_for_who_looks() -> None:
+    now = wiring.now()
+    support.status(STG, now)
+    support.reconcile(now)  # no session is open: nothing hangs on the flag
+    uses.report(now=now)
+    assert (STG, SUPPORT) not in queries.asked([STG])
+    with pytest.raises(RuleBroken):  # the flag is off
+        activate(STG)
+    uses.report(now=now)
     assert (STG, SUPPORT) in queries.asked([STG])
+
+
+def test_an_open_session_goes_on_asking_for_its_flag() -> None:
+    apply([to(SUPPORT, True)])
+    activate(STG)
+    uses._noted.clear()
+    support.reconcile(wiring.now())
+    assert set(uses._noted) == {(STG, uses.SUPPORT)}
 
 
 def test_a_report_tells_only_what_is_new_and_never_goes_back() -> None:

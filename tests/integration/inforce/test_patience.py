@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from django.db import connection
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
 
 from hybridops.postgres import Connection
@@ -120,6 +121,36 @@ def test_a_page_is_given_up_while_the_server_says_nothing(
     assert answer.status_code == 503, answer.content.decode()
     assert "does not answer" in answer.content.decode()
     assert took_s < patience.READ_S + 3
+
+
+class Freezing:
+    """A middleware: the server goes silent when the view has answered and the session is new."""
+
+    behind: Wire
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        answer = self._get_response(request)
+        assert answer.status_code == 200
+        request.session["seen"] = True
+        self.behind.freeze()
+        return answer
+
+
+def test_a_page_whose_session_cannot_be_saved_any_more_says_so_too(
+    ada: Client, behind: Wire, settings: Any
+) -> None:
+    Freezing.behind = behind
+    at = settings.MIDDLEWARE.index("django.contrib.sessions.middleware.SessionMiddleware") + 1
+    freezing = f"{__name__}.{Freezing.__name__}"
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE[:at], freezing, *settings.MIDDLEWARE[at:]]
+    browser = Client(raise_request_exception=False)  # made of the settings as they are now
+    browser.cookies = ada.cookies
+    answer = browser.get("/e/development/flags/")
+    assert answer.status_code == 503, answer.content.decode()
+    assert "does not answer" in answer.content.decode()
 
 
 def test_without_its_middleware_a_page_waits_until_it_answers(

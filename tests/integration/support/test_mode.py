@@ -231,6 +231,14 @@ def test_of_many_who_activate_at_once_one_opens_and_the_others_are_told() -> Non
     assert len([e for e in entries() if e.action == Action.SUPPORT_ACTIVATE]) == 6
 
 
+def test_a_session_that_opened_behind_the_look_is_not_taken_for_one_that_is_over() -> None:
+    switch(True)
+    faster = activate(by=ADMIN, reason="the faster one")
+    with pytest.raises(Stale, match="the faster one"), transaction.atomic():
+        mode._open(OPERATOR, NOW, STG, WHY, None)  # whose look met no session
+    assert mode.status(STG, NOW).session == faster
+
+
 def test_the_history_is_newest_first() -> None:
     switch(True)
     for number in range(3):

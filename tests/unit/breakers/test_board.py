@@ -49,3 +49,19 @@ def test_tells_since_when_it_is_shut_over_every_trial_that_failed() -> None:
     clock.now_us += 60 * SECOND
     settle(board, Result.SUCCESS, 3)
     assert (view(board).state, view(board).shut_for_us) == (Breaker.CLOSED, None)
+
+
+def test_leave_to_call_ends_when_the_breaker_opens_and_comes_back_when_it_closes() -> None:
+    clock = Clock()
+    board = Board(clock=clock, jitter=lambda: 0.0)
+    early = board.admit(KEY)
+    assert early is not None and board.stands(KEY, early)
+    settle(board, Result.FAILURE, 5)
+    assert not board.stands(KEY, early)
+    clock.now_us += 6 * SECOND
+    trial = board.admit(KEY)
+    assert trial is not None and board.stands(KEY, trial)
+    assert not board.stands(KEY, early), "half-open, only trials go out"
+    settle(board, Result.SUCCESS, 2)
+    board.settle(KEY, trial, Result.SUCCESS)
+    assert board.stands(KEY, early)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from routing.core.approval import Content, PolicyWish, Wish
 from routing.core.errors import Invalid, RuleBroken
 from routing.core.flags import FlagName
 from routing.core.guards import PROVIDER, Cause
+from routing.core.plans import Due
 from routing.core.rights import Actor, Right
 from routing.core.values import ActorKind, EnvironmentName, ProposalState
 
@@ -26,12 +28,22 @@ WISHES = st.builds(
     base_version=st.integers(0, 2**53 - 1),
     groups=st.lists(st.sampled_from(["tenant:a", "role:admin"]), max_size=2).map(tuple),
 )
+DUES = st.builds(
+    Due,
+    due_at=st.datetimes(timezones=st.just(UTC)),
+    local=st.sampled_from(["", "2027-03-28T14:30"]),
+    zone=st.sampled_from(["", "UTC", "Europe/Berlin"]),
+    grace=st.integers(60, 43_200).map(lambda seconds: timedelta(seconds=seconds)),
+)
+SPANS = st.integers(60, 604_800).map(lambda seconds: timedelta(seconds=seconds))
 REASONS = st.text(st.characters(codec="utf-8"), max_size=40)
 CONTENTS = st.builds(
     Content,
     environment=st.sampled_from(EnvironmentName),
     reason=REASONS,
     sets=st.lists(WISHES, max_size=4, unique_by=lambda wish: wish.flag).map(tuple),
+    due=st.none() | DUES,
+    lasts=st.none() | SPANS,
 ) | st.builds(
     Content,
     environment=st.sampled_from(EnvironmentName),
@@ -44,6 +56,8 @@ CONTENTS = st.builds(
 )
 ONE = Wish(flag=FlagName.CACHING, on=True, percentage=100, base_version=3)
 CONTENT = Content(environment=EnvironmentName.STAGING, reason="why not", sets=(ONE,))
+NOON = datetime(2027, 3, 28, 12, 0, tzinfo=UTC)
+TIMED = replace(CONTENT, due=Due(due_at=NOON), lasts=timedelta(minutes=15))
 
 
 @given(CONTENTS)
@@ -73,11 +87,34 @@ def test_a_digest_is_of_one_content(one: Content, other: Content) -> None:
         replace(CONTENT, sets=(replace(ONE, base_version=4),)),
         replace(CONTENT, sets=(replace(ONE, flag=FlagName.MONITORING),)),
         replace(CONTENT, sets=()),
+        replace(CONTENT, lasts=timedelta(minutes=15)),
+        replace(CONTENT, due=Due(due_at=NOON)),
         replace(CONTENT, policy=PolicyWish(flags=frozenset(), base_version=0)),
     ],
 )
 def test_any_edit_is_another_digest(changed: Content) -> None:
     assert approval.write(changed) != approval.write(CONTENT)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(TIMED, lasts=None),
+        replace(TIMED, lasts=timedelta(minutes=16)),
+        replace(TIMED, due=None),
+        replace(TIMED, due=Due(due_at=NOON + timedelta(minutes=1))),
+        replace(TIMED, due=Due(due_at=NOON, grace=timedelta(hours=1))),
+        replace(TIMED, due=Due(due_at=NOON, zone="Europe/Berlin")),
+    ],
+)
+def test_any_other_time_is_another_digest(changed: Content) -> None:
+    assert approval.write(changed) != approval.write(TIMED)
+
+
+def test_what_was_proposed_without_a_time_has_the_text_that_it_always_had() -> None:
+    said = json.loads(approval.write(CONTENT))
+    assert set(said) == {"v", "environment", "reason", "sets", "policy"}
+    assert said["v"] == 1
 
 
 @pytest.mark.parametrize("edit", ["space", "on", "key", "flag", "nonsense"])
