@@ -10,13 +10,14 @@ import asyncio
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from routing.breakers.board import Board, Key
 from routing.breakers.pace import Paces
-from routing.breakers.reserve import Patience, RetryBudget, Slots
+from routing.breakers.reserve import RetryBudget, Slots
+from routing.breakers.sparing import Sparing
 from routing.compliance import gate
 from routing.core import failures
 from routing.core.circuit import Permit, Result
@@ -151,35 +152,47 @@ class Attempts:
     ) -> None:
         self._client = client
         self._board = board
-        self._paces = paces or Paces()
+        self._sparing = Sparing(board, paces or Paces())
         self._slots = Slots()
         self._retries = RetryBudget()
-        self._patience = Patience()
 
     async def carry_out(self, run: Run) -> None:
         """Try what may be tried, until there is an answer or nothing is left."""
         self._retries.earn()
         eligible = run.decision.eligible
         for position, path in enumerate(eligible):
-            alone = position == len(eligible) - 1
-            spared = None if alone else self._spared(run, path)
+            others = eligible[position + 1 :]
+            spared = self._spared(run, path, others)
             if spared is not None:
                 run.skips[path] = spared
-            elif not await self._try(run, path, alone=alone):
-                return
-        for path in [path for path, skip in run.skips.items() if skip is Skip.SLOW]:
-            del run.skips[path]  # a slow answer is one, where no other path gave any
-            if not await self._try(run, path, alone=True):
-                return
-        await self._last_resort(run)
+                continue
+            alone = not others and Skip.SLOW not in run.skips.values()
+            if not await self._try(run, path, alone=alone):
+                break
+        else:
+            if await self._come_back(run):
+                await self._last_resort(run)
+            return
+        if run.failure is Failure.VALIDATION and not run.begun:
+            await self._come_back(run)  # what one path cannot do, the slow one may
 
-    def _spared(self, run: Run, path: Path) -> Skip | None:
-        """Return why a path is left alone while another one is left, None where it is not."""
-        key, now_s = self._key(run, path), run.clock()
-        if self._patience.spares(key, now_s):
-            return Skip.THROTTLED
-        slow = self._paces.of(key, run.ask.operation).spares(now_s)
-        return Skip.SLOW if slow else None
+    async def _come_back(self, run: Run) -> bool:
+        """Try what was spared because it is slow; return whether something else may be tried.
+
+        A slow answer is one, where no other path gave any.
+        """
+        for path in [path for path, skip in run.skips.items() if skip is Skip.SLOW]:
+            del run.skips[path]
+            if not await self._try(run, path, alone=True):
+                return False
+        return True
+
+    def _spared(self, run: Run, path: Path, others: Sequence[Path]) -> Skip | None:
+        """Return why a path is left alone while `others` are left, None where it is not."""
+        if not others:
+            return None
+        keys = (self._key(run, other) for other in others)
+        return self._sparing.why(self._key(run, path), run.ask.operation, keys, run.clock())
 
     async def _try(self, run: Run, path: Path, *, alone: bool) -> bool:
         """Try one candidate; return whether the next one may be tried."""
@@ -224,7 +237,8 @@ class Attempts:
             if permit is not None:
                 self._board.cancel(key, permit)
             return False
-        pace = self._paces.of(key, run.ask.operation)
+        ask = run.ask
+        pace = self._sparing.pace(key, ask.operation, synthetic=ask.caller.synthetic)
         wait = pace.begin(run.clock, run.decision.row.budget_ms / 1000 * SLOW_SHARE)
         began, answered = wait.began, False
         terms = _Terms(
@@ -263,9 +277,9 @@ class Attempts:
     ) -> None:
         """Tell breaker and patience what came of a call; a stream took `took_us` to begin."""
         if failure is Failure.THROTTLED:
-            self._patience.throttled(key, run.said_s, run.clock())
+            self._sparing.patience.throttled(key, run.said_s, run.clock())
         elif failure is None:
-            self._patience.answered(key)
+            self._sparing.patience.answered(key)
         if permit is not None:
             self._board.settle(key, permit, _result(failure, took_us, run))
         elif failure is None:
@@ -291,6 +305,8 @@ class Attempts:
             run.said_s = error.retry_after_s
             if error.billed is not None:
                 run.billed.append(error.billed)
+            if error.sent and failures.counts_for_breaker(error.failure) is Result.IGNORED:
+                terms.heard()  # a refusal is no silence
             return error.failure, error.detail
         return None, ""
 

@@ -28,25 +28,28 @@ REMEMBERED = 128
 LEARNT_EVERY = 16
 IN_A_ROW = 5  # as many as open a breaker by failing
 SPARED_S = 5.0
+SPARED_CALLS = 4  # at least, before one tries it again: else all of a few callers would
 # A process that stood still finds every call overdue and their answers still to be read: what is
 # late must be so in two looks, this far apart.
 SETTLED_S = 0.05
-
-
 Later = Callable[[float, Callable[[], None]], object]
 
 
 class Wait:
-    """One call under way; its client says when the other side was first `heard`."""
+    """One call under way, late beyond `most_s` in any case.
 
-    __slots__ = ("_clock", "began", "heard_at", "late", "overdue_at", "trial")
+    Its client says when the other side was first `heard`.
+    """
 
-    def __init__(self, clock: Callable[[], float], *, trial: bool) -> None:
+    __slots__ = ("_clock", "began", "heard_at", "late", "most_s", "overdue_at", "trial")
+
+    def __init__(self, clock: Callable[[], float], most_s: float) -> None:
         self._clock = clock
         self.began = clock()
+        self.most_s = most_s
         self.heard_at: float | None = None
         self.overdue_at: float | None = None
-        self.trial = trial
+        self.trial = False
         self.late = False
 
     def heard(self) -> None:
@@ -69,34 +72,33 @@ class Pace:
         self._learnt = 0
         self._waiting: dict[Wait, None] = {}  # in the order in which they began
         self._looks = False
-        self._most_s = LEAST_S
-        self._in_a_row, self._late_at = 0, 0.0
+        self._in_a_row = 0
+        self._silent_s = LEAST_S  # the limit that the last late call passed
         self._until: float | None = None
-        self._tries = False
+        self._spared = 0  # calls since the last one that tried it
+        self._met_at = 0.0
         self.usual_s: float | None = None
 
     @property
-    def limit_s(self) -> float:
-        """How long a call may be silent before it is late; without a usual time, the most."""
-        if self.usual_s is None:
-            return self._most_s
-        return min(self._most_s, max(LEAST_S, TIMES_USUAL * self.usual_s))
+    def is_spared(self) -> bool:
+        """Whether the path is spared, but for a call that tries it now and then."""
+        return self._until is not None
 
     def spares(self, now_s: float) -> bool:
         """Tell whether a call that has another path should take that; at times one may try."""
-        if self._until is None:
+        if self._until is None or self._may_try(now_s):
             return False
-        if now_s < self._until:
-            return True
-        self._until = now_s + SPARED_S
-        self._tries = True
-        return False
+        self._spared += 1
+        self._met_at = now_s
+        return True
 
     def begin(self, clock: Callable[[], float], most_s: float) -> Wait:
         """Note that a call leaves; beyond `most_s` it would be late however slow its like are."""
-        self._clock, self._most_s = clock, most_s
-        wait = Wait(clock, trial=self._tries)
-        self._tries = False
+        self._clock = clock
+        wait = Wait(clock, most_s)
+        wait.trial = self._may_try(wait.began)
+        if wait.trial:
+            self._spare_on(wait.began)
         self._waiting[wait] = None
         if not self._looks:
             self._looks = True
@@ -114,20 +116,32 @@ class Pace:
 
     def lag(self, now_s: float) -> Lag | None:
         """Return how slow it is, None while it is not spared or nobody asks any more."""
-        if self._until is None or now_s - self._late_at > 2 * SPARED_S:
+        if self._until is None or now_s - self._met_at > 2 * SPARED_S:
             return None
-        return Lag(in_a_row=self._in_a_row, silent_s=self.limit_s, usual_s=self.usual_s)
+        return Lag(in_a_row=self._in_a_row, silent_s=self._silent_s, usual_s=self.usual_s)
+
+    def limit_s(self, most_s: float) -> float:
+        """Return how long a call may be silent before it is late, at most `most_s`."""
+        if self.usual_s is None:
+            return most_s
+        return min(most_s, max(LEAST_S, TIMES_USUAL * self.usual_s))
+
+    def _may_try(self, now_s: float) -> bool:
+        return self._until is not None and now_s >= self._until and self._spared >= SPARED_CALLS
+
+    def _spare_on(self, now_s: float) -> None:
+        self._until, self._spared = now_s + SPARED_S, 0
 
     def _look(self) -> None:
         """Count what is overdue for the second time, and look again when more may be."""
-        now_s, limit_s, again_s = self._clock(), self.limit_s, LEAST_S
+        now_s, again_s = self._clock(), LEAST_S
         for wait in tuple(self._waiting):
-            overdue_s = now_s - wait.began - limit_s
+            overdue_s = now_s - wait.began - self.limit_s(wait.most_s)
             if wait.heard_at is not None:
                 self._over(wait)
             elif overdue_s < 0:
+                wait.overdue_at = None
                 again_s = min(again_s, max(SETTLED_S, -overdue_s))
-                break
             elif wait.overdue_at is None:
                 wait.overdue_at, again_s = now_s, SETTLED_S
             elif now_s - wait.overdue_at < SETTLED_S:
@@ -143,11 +157,12 @@ class Pace:
         """Count a call that has spoken, has ended or is late."""
         del self._waiting[wait]
         if wait.late:
-            self._in_a_row, self._late_at = self._in_a_row + 1, self._clock()
+            self._in_a_row, self._met_at = self._in_a_row + 1, self._clock()
+            self._silent_s = self.limit_s(wait.most_s)
             if self._in_a_row >= IN_A_ROW and self._until is None:
-                self._until = self._late_at + SPARED_S
+                self._spare_on(self._met_at)
         elif wait.heard_at is not None:
-            if wait.heard_at - wait.began <= self.limit_s:
+            if wait.heard_at - wait.began <= self.limit_s(wait.most_s):
                 self._in_a_row, self._until = 0, None
             self._learn(wait)
 

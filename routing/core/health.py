@@ -204,7 +204,7 @@ def _slow(operation: Operation, lag: Lag) -> str:
     usual = "" if lag.usual_s is None else f" ({lag.usual_s * 1000:.0f} ms are usual)"
     return (
         f"{lag.in_a_row} {operation} calls in a row were silent for over {lag.silent_s:.3g} s"
-        f"{usual}: while another path is left, they go there."
+        f"{usual}: those with another path go there."
     )
 
 

@@ -213,13 +213,21 @@ def _tries(decision: Decision) -> tuple[Path, ...]:
 
 
 def _met(record: Mapping[str, Any], tries: Sequence[Path]) -> dict[Path, Met]:
-    """Return what the recorded request met on the paths that it came to."""
+    """Return what the recorded request met on the paths that it came to.
+
+    It may have come back to one that it had spared, so also the paths behind one that answered
+    may have been tried.
+    """
     spared = {path for path, skip in record["candidates"] if skip in _SPARED}
+    tried = {path for path, *_ in record["attempts"]}
     found: dict[Path, Met] = {}
+    came = True
     for path in tries:
-        met = found[path] = Met.SPARED if path in spared else _met_on(path, record["attempts"])
-        if met not in _GOES_ON:
-            break
+        if path in tried or (came and path not in spared):
+            found[path] = _met_on(path, record["attempts"])
+        elif path in spared:
+            found[path] = Met.SPARED
+        came = came and found[path] in _GOES_ON
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from routing.admission import Admission
 from routing.breakers.board import Board, Key
+from routing.breakers.pace import Paces
 from routing.compliance.gate import InForce, Policy
 from routing.core import chain
 from routing.core.admission import QueueSettings
@@ -73,6 +74,7 @@ class Stage:
     subjects: list[Subject] = field(default_factory=list)
     queue: QueueSettings = field(default_factory=QueueSettings)
     meter: Meter = field(default_factory=Meter)
+    paces: Paces = field(default_factory=Paces)
     admission: Admission = field(init=False)
     board: Board = field(init=False)
     router: IntelligentRouter = field(init=False)
@@ -88,6 +90,7 @@ class Stage:
             clock=lambda: NOW,
             policy=self.policy,
             admission=self.admission,
+            paces=self.paces,
             listeners=(lambda routed, _: self.seen.append(routed),),
             limits=self.limits,
             meter=self.meter,

@@ -146,7 +146,7 @@ def test_a_lasting_change_becomes_usual_within_ten_minutes() -> None:
     traffic.come(10, 20)
     traffic.come(600, 20)
     assert traffic.spared[-1] < traffic.now_s - 60
-    assert traffic.pace.limit_s == pytest.approx(TIMES_USUAL * 3.0)
+    assert traffic.pace.limit_s(MOST_S) == pytest.approx(TIMES_USUAL * 3.0)
     assert traffic.spared[-1] > 10 + REMEMBERED / 2 * SPARED_S * 0.8, "learnt in no time"
 
 
@@ -195,7 +195,7 @@ def test_nothing_is_usual_before_enough_is_known() -> None:
     traffic = Traffic(lambda _: 2.0)
     traffic.come(5, 20)
     assert not traffic.spared
-    assert traffic.pace.limit_s == TIMES_USUAL * 2.0
+    assert traffic.pace.limit_s(MOST_S) == TIMES_USUAL * 2.0
 
 
 def test_a_lag_tells_its_figures_and_is_forgotten_when_nobody_asks() -> None:

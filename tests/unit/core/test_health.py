@@ -64,8 +64,8 @@ def test_a_path_that_is_spared_because_it_is_slow_is_degraded_and_says_so() -> N
     judged = health.judge(known(True, lags={Operation.STANDARD: lag}), NOW)
     assert judged.status is Health.DEGRADED
     assert judged.why == (
-        "7 standard calls in a row were silent for over 1 s (20 ms are usual): while another path "
-        "is left, they go there.",
+        "7 standard calls in a row were silent for over 1 s (20 ms are usual): those with another "
+        "path go there.",
     )
     unheard = health.judge(known(True, lags={Operation.STANDARD: replace(lag, usual_s=None)}), NOW)
     assert "usual" not in unheard.why[0]

@@ -168,13 +168,11 @@ async def _throttled() -> list[Body]:
 
 async def _slow() -> list[Body]:
     place = stage()
-    paces = place.router._attempts._paces
-    pace = paces.of(place.key(MCP), STANDARD)
+    pace = place.paces.of(place.key(MCP), STANDARD)
     for _ in range(IN_A_ROW):
         wait = pace.begin(lambda: 0.0, 0.0)
         wait.late = True
         pace.end(wait, answered=False)
-    pace._until = float("inf")
     return await ask_all(place, STANDARD)
 
 
@@ -190,6 +188,20 @@ async def test_a_path_that_was_spared_would_be_asked_if_it_were_alone(
     alone = Proposal(matrix=with_row(STANDARD, fallback=None))
     assert replay([body], alone).cells == (
         (Cell(operation=STANDARD, before=DIRECT, after=MCP, unknown=True), 1),
+    )
+
+
+async def test_what_failed_before_it_came_back_to_a_slow_path_is_known_to_fail() -> None:
+    place = stage()
+    pace = place.paces.of(place.key(MCP), STANDARD)
+    pace._spare_on(0.0)
+    place.direct.otherwise = fails(Failure.PROTOCOL)
+    (body,) = await ask_all(place, STANDARD)
+    assert [path for path, *_ in body["attempts"]] == ["direct_bedrock", "mcp"]
+    assert body["effective"] == "mcp" and replay([body], Proposal()).changed == 0
+    off = Proposal(flags={FlagName.MCP_INTEGRATION: False})
+    assert replay([body], off).cells == (
+        (Cell(operation=STANDARD, before=MCP, after=None, unknown=False), 1),
     )
 
 
