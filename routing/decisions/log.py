@@ -295,4 +295,4 @@ def _settle(settled: Sequence[tuple[asyncio.Future[int], int]], problem: Excepti
 
 def stamp(now: datetime) -> str:
     """Return `now` as the trail writes it: UTC, six decimals, Z."""
-    return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return now.isoformat(timespec="microseconds")[:26] + "Z"
