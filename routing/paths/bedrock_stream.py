@@ -26,7 +26,8 @@ KEPT_HEADERS = 64  # sets of headers remembered: all streams repeat the same han
 PRELUDE = 12
 _prelude = struct.Struct(">III").unpack_from
 _crc = struct.Struct(">I").unpack_from
-_first_value = json.JSONDecoder().scan_once  # StopIteration: there is none
+_json: Any = json.JSONDecoder()  # whose stubs leave out what it reads by
+_first_value = _json.scan_once  # raises StopIteration where there is none
 _SAYING = frozenset({"contentBlockDelta", "messageStop", "metadata"})
 _SILENT: Mapping[str, Event] = {
     name: (name, {}) for name in ("messageStart", "contentBlockStart", "contentBlockStop")
