@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.http.request import split_domain_port, validate_host
+
+from routing import chance
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -58,7 +59,7 @@ def guard(app: App, rules: Rules) -> App:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        scope["request_id"] = secrets.token_hex(8)
+        scope["request_id"] = chance.word()
         answer = _Answer(scope, send, fixed)
         refusal = _refusal(scope, hosts)
         if refusal is not None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from routing.core import admission
@@ -36,6 +35,25 @@ class Place:
 AT_ONCE = Place()
 
 
+class _Held:
+    """One place for one block."""
+
+    __slots__ = ("_left_s", "_line", "_place", "_rank", "_ticket")
+
+    def __init__(self, line: Admission, rank: Rank, left_s: float) -> None:
+        self._line = line
+        self._rank = rank
+        self._left_s = left_s
+
+    async def __aenter__(self) -> Place:
+        self._ticket, self._place = await self._line.take(self._rank, self._left_s)
+        return self._place
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._ticket is not None:
+            self._line.give_back(self._ticket, self._place)
+
+
 class Admission:
     """The line of one process."""
 
@@ -49,25 +67,30 @@ class Admission:
         self._futures: dict[int, asyncio.Future[Shed | None]] = {}
         self._served_us = 1_000_000.0
 
-    @asynccontextmanager
-    async def place(self, rank: Rank, *, left_s: float) -> AsyncIterator[Place]:
-        """Hold a place for the block, or yield a shed one; waits at most half of `left_s`."""
+    def place(self, rank: Rank, *, left_s: float) -> _Held:
+        """Hold a place for the block, or give it a shed one; waits at most half of `left_s`."""
+        return _Held(self, rank, left_s)
+
+    async def take(self, rank: Rank, left_s: float) -> tuple[Ticket | None, Place]:
+        """Return a place with the ticket that gives it back, None for one that was shed."""
         arrival = self._queue.arrive(rank, self._clock())
-        self._settle(arrival.shed)
+        if arrival.shed:
+            self._settle(arrival.shed)
         ticket = arrival.ticket
+        if arrival.started:
+            return ticket, AT_ONCE
         shed = arrival.shed.get(ticket.number)
-        if not arrival.started and shed is None:
+        if shed is None:
             shed = await self._wait(ticket, left_s)
         if shed is not None:
-            yield self._none(ticket, shed)
-            return
-        began = self._clock()
-        waited_us = began - ticket.since_us
-        try:
-            yield Place(waited_us=waited_us) if not arrival.started else AT_ONCE
-        finally:
-            self._leave(ticket)
-            self._served_us += SMOOTHING * (self._clock() - began - self._served_us)
+            return None, self._none(ticket, shed)
+        return ticket, Place(waited_us=self._clock() - ticket.since_us)
+
+    def give_back(self, ticket: Ticket, place: Place) -> None:
+        """Give the place of `ticket` back; it was held since it began to be one."""
+        self._leave(ticket)
+        held_us = self._clock() - ticket.since_us - place.waited_us
+        self._served_us += SMOOTHING * (held_us - self._served_us)
 
     def turn_away(self, rank: Rank) -> int | None:
         """Return when to come back, for who could only wait in vain; None for everybody else."""

@@ -7,12 +7,12 @@ An emergency comes in whatever the line looks like, and so does who may get a ca
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Generic, TypeVar
 
+from routing import chance
 from routing.admission import Admission
 from routing.attempts import Ask
 from routing.core import decision, telling
@@ -95,7 +95,7 @@ class Doorstep(Generic[T]):
 
 def new_id(now: datetime) -> str:
     """Return a fresh decision id: sorted by time to the millisecond, then random."""
-    return f"d{int(now.timestamp() * 1000):012x}{secrets.token_hex(8)}"
+    return f"d{int(now.timestamp() * 1000):012x}{chance.word()}"
 
 
 def _may_repeat(ask: Ask, state: State) -> bool:

@@ -8,7 +8,7 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path as Folder
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,10 @@ from routing.compliance.borders import Borders
 from routing.compliance.residency import Residence
 from routing.compliance.tally import Tally
 from routing.core.admission import QueueSettings
-from routing.core.decision import State
+from routing.core.decision import PathFacts, State
 from routing.core.flags import Subject
 from routing.core.settings import Settings
-from routing.core.values import Breaker, EnvironmentName, Path
+from routing.core.values import EnvironmentName, Health, Path
 from routing.cost import snapshot as costs
 from routing.cost.meter import Meter
 from routing.decisions.log import DecisionLog
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from routing.cache.shared import Shared
 
 ROW_AGAIN_S = 1.0
+_ABSENT = PathFacts(configured=False, health=Health.NOT_CONFIGURED)
 
 
 class Engine:
@@ -157,21 +158,22 @@ class Engine:
         """The id of this process: its row's and its decision stream's."""
         return f"{self.name}:{self.boot}"
 
-    def configured(self, environment: EnvironmentName, path: Path) -> bool:
-        """Tell whether this process has a client for `path` in `environment`."""
-        return self.roster.client(environment, path) is not None
-
-    def breaker(self, environment: EnvironmentName, path: Path) -> Breaker:
-        """Return the state of the breaker of `path` in `environment`."""
+    def facts(
+        self, environment: EnvironmentName, path: Path, found: Health
+    ) -> tuple[PathFacts, int]:
+        """Return what is known of `path`, whose health is as `found`; and which life of its
+        breaker that is."""
         client = self.roster.client(environment, path)
-        target = client.target if client else ""
-        return self.board.state(Key(environment=environment, path=path, target=target))
-
-    def breaker_generation(self, environment: EnvironmentName, path: Path) -> int:
-        """Return which life of the breaker of `path` that is."""
-        client = self.roster.client(environment, path)
-        target = client.target if client else ""
-        return self.board.generation(Key(environment=environment, path=path, target=target))
+        key = _key(environment, path, client.target if client else "")
+        life = self.board.generation(key)
+        if client is None:
+            return _ABSENT, life
+        facts = PathFacts(
+            region_allowed=self.borders.residence(environment, path).allowed,
+            health=found,
+            breaker=self.board.state(key),
+        )
+        return facts, life
 
     def settings_version(self, environment: EnvironmentName) -> int:
         """Return the version of the path settings that this process runs, 0 before it has any."""
@@ -347,6 +349,11 @@ class Engine:
                 await self.sharing.keep(hand.try_to, self.settings.poll_s)
             finally:
                 await asyncio.shield(hand.try_to(self.sharing.leave))
+
+
+@lru_cache(maxsize=64)
+def _key(environment: EnvironmentName, path: Path, target: str) -> Key:
+    return Key(environment=environment, path=path, target=target)
 
 
 def _import_sdks() -> None:

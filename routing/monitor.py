@@ -19,7 +19,7 @@ from routing.core import failures, health
 from routing.core.circuit import Result
 from routing.core.errors import Stale
 from routing.core.flags import FlagName
-from routing.core.health import Known, Looked
+from routing.core.health import Known, Looked, Traffic
 from routing.core.values import EnvironmentName, Path
 from routing.flags import uses
 from routing.fleet import leases
@@ -27,7 +27,7 @@ from routing.fleet.leases import Lease
 from routing.health import queries, snapshot, store
 from routing.health.queries import Row
 from routing.health.store import Measured
-from routing.health.traffic import Sample, Window
+from routing.health.traffic import Figures, Sample, Window
 from routing.paths.base import PathClient, Probe
 from routing.paths.turns import HasLine
 from routing.router import Routed
@@ -107,14 +107,14 @@ class HybridHealthMonitor:
             *(self._look(environment, path) for environment in environments for path in Path)
         )
         now = self._clock()
-        measured = [self._judge(one, _us(now)) for one in seen]
+        measured = [await self._judge(one, _us(now)) for one in seen]
         for one in measured:
             snapshot.put(one.environment, one.path, one.judged.status, _us(now))
         return tuple(measured)
 
     async def fresh(self, environment: EnvironmentName, path: Path) -> Measured:
         """Probe and judge one path now, for a preflight; nothing is stored."""
-        return self._judge(await self._look(environment, path), _us(self._clock()))
+        return await self._judge(await self._look(environment, path), _us(self._clock()))
 
     async def _look(self, environment: EnvironmentName, path: Path) -> _Seen:
         flags = self._flags(environment)
@@ -140,7 +140,7 @@ class HybridHealthMonitor:
             probe = Probe()
         return replace(seen, probe=probe, took_us=monotonic_us() - began_us)
 
-    def _judge(self, seen: _Seen, now_us: int) -> Measured:
+    async def _judge(self, seen: _Seen, now_us: int) -> Measured:
         where = (seen.environment, seen.path)
         key = Key(
             environment=seen.environment,
@@ -155,6 +155,8 @@ class HybridHealthMonitor:
         breaker = self._board.state(key)
         ago_us = self._board.mended_ago_us(key)
         since_us = 0 if ago_us is None else now_us - ago_us  # earlier requests met the fault
+        # A minute of full load takes tens of milliseconds to go through.
+        traffic, figures = await asyncio.to_thread(self._counted, *where, now_us, since_us)
         known = Known(
             path=seen.path,
             configured=seen.client is not None,
@@ -163,7 +165,7 @@ class HybridHealthMonitor:
             breach=seen.breach,
             breaker=breaker,
             probes=tuple(self._looked.get(where, ())),
-            traffic=self._window.real(*where, now_us, since_us),
+            traffic=traffic,
             lags=self._paces.lags(key, self._uptime()),
             since_us=since_us,
             interval_us=self._interval_us,
@@ -175,9 +177,19 @@ class HybridHealthMonitor:
             judged=health.judge(known, now_us),
             breaker=breaker,
             stages=[asdict(stage) for stage in seen.probe.stages] if seen.probe else [],
-            figures=replace(self._window.figures(*where, now_us), line=_line(seen.client)),
+            figures=replace(figures, line=_line(seen.client)),
             probe_ok=seen.probe.ok if seen.probe else None,
             observed_us=now_us,
+        )
+
+    def _counted(
+        self, environment: EnvironmentName, path: Path, now_us: int, since_us: int
+    ) -> tuple[Traffic, Figures]:
+        """Return what the status counts and what pages show, from a thread."""
+        window = self._window
+        return (
+            window.real(environment, path, now_us, since_us),
+            window.figures(environment, path, now_us),
         )
 
 

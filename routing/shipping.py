@@ -36,7 +36,13 @@ class Shipping:
         self._pause_s = pause_s
         self.budgets = budgets
         self._caught_up_at = clock()
-        self.shipper = Shipper(folder, live=log.stream, synced=lambda: log.synced, count=spend.add)
+        self.shipper = Shipper(
+            folder,
+            live=log.stream,
+            synced=lambda: log.synced,
+            count=spend.add,
+            known=log.fresh.take,
+        )
 
     async def run(self) -> None:
         """Copy what is new; without pause while much waits, ever more rarely without database."""

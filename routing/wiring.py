@@ -204,19 +204,18 @@ def situation(environment: EnvironmentName, subject: Subject) -> State:
     found = path_health(environment)
     kept, switched = matrices.current(), flags.current()
     overrides = kept.overrides_of(environment)
+    paths, lives = _facts(environment, found)
     return State(
         matrix=kept.of(environment),
         flags=switched.evaluate(environment, subject),
         kill=_kill(environment),
-        paths={path: _facts(environment, path, found[path]) for path in Path},
+        paths=paths,
         overrides=overrides.words,
         versions=Versions(
             flags=switched.environments[environment].version,
             overrides=overrides.version,
             settings=_engine.settings_version(environment) if _engine else 0,
-            breakers={p: _engine.breaker_generation(environment, p) for p in Path}
-            if _engine
-            else {},
+            breakers=lives,
         ),
     )
 
@@ -319,14 +318,17 @@ def explain(
     return _engine.router.explain(asked)
 
 
-def _facts(environment: EnvironmentName, path: Path, found: Health) -> PathFacts:
-    if _engine is None or not _engine.configured(environment, path):
-        return PathFacts(configured=False, health=Health.NOT_CONFIGURED)
-    return PathFacts(
-        region_allowed=_engine.residence(environment, path).allowed,
-        health=found,
-        breaker=_engine.breaker(environment, path),
-    )
+def _facts(
+    environment: EnvironmentName, found: Mapping[Path, Health]
+) -> tuple[Mapping[Path, PathFacts], Mapping[Path, int]]:
+    """Return what is known of each path, and which life of its breaker that is."""
+    if _engine is None:
+        return dict.fromkeys(Path, PathFacts(configured=False, health=Health.NOT_CONFIGURED)), {}
+    paths: dict[Path, PathFacts] = {}
+    lives: dict[Path, int] = {}
+    for path, seen in found.items():
+        paths[path], lives[path] = _engine.facts(environment, path, seen)
+    return paths, lives
 
 
 def hand(name: str) -> AbstractAsyncContextManager[loops.Hand]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from routing.access.tokens import TokenFacts
-from routing.breakers.reserve import Slots
 from routing.core.allowance import Limit, Spending
 from routing.core.errors import Invalid, TooMany
 
@@ -24,13 +22,61 @@ class Bill:
     used: int
 
 
+class _Held:
+    """One of a token's places for one block; both kinds of blocks are part of every request."""
+
+    __slots__ = ("_busy", "_key", "_most")
+
+    def __init__(
+        self, busy: dict[tuple[str, bool], int], key: tuple[str, bool], most: int
+    ) -> None:
+        self._busy = busy
+        self._key = key
+        self._most = most
+
+    def __enter__(self) -> None:
+        held = self._busy.get(self._key, 0)
+        if held >= self._most:
+            raise TooMany(
+                f"This token has {self._most} requests under way; wait for one to end.",
+                retry_after_s=1,
+                limit=str(Limit.AT_ONCE),
+            )
+        self._busy[self._key] = held + 1
+
+    def __exit__(self, *_: object) -> None:
+        left = self._busy[self._key] - 1
+        if left:
+            self._busy[self._key] = left
+        else:
+            del self._busy[self._key]
+
+
+class _Spent:
+    """Tokens of a model that one block may take, until its bill says what it took."""
+
+    __slots__ = ("_bill", "_clock", "_spending")
+
+    def __init__(self, spending: Spending, estimated: int, clock: Callable[[], float]) -> None:
+        self._spending = spending
+        self._clock = clock
+        self._bill = Bill(estimated=estimated, used=estimated)
+
+    def __enter__(self) -> Bill:
+        self._spending.hold(self._bill.estimated)
+        return self._bill
+
+    def __exit__(self, *_: object) -> None:
+        self._spending.settle(self._bill.estimated, self._bill.used, int(self._clock()))
+
+
 class Quota:
     """Counts in this process's memory, by each token's own limits; belongs to one event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._hits: dict[str, tuple[float, int]] = {}  # by token: since when, how many
-        self._slots = Slots()
+        self._busy: dict[tuple[str, bool], int] = {}  # places that are held
         self._spendings: dict[str, Spending] = {}
 
     def hit(self, token: TokenFacts) -> None:
@@ -52,24 +98,14 @@ class Quota:
             limit=str(Limit.PER_SECOND),
         )
 
-    @contextmanager
-    def hold(self, token: TokenFacts, *, alone: bool = False) -> Iterator[None]:
+    def hold(self, token: TokenFacts, *, alone: bool = False) -> _Held:
         """Hold one of the token's places for the block; raises TooMany when all are taken.
 
         `alone` is for what goes on without its caller: those places are counted apart.
         """
-        most = token.limits.at_once
-        with self._slots.hold((token.id, alone), most=most) as free:
-            if not free:
-                raise TooMany(
-                    f"This token has {most} requests under way; wait for one to end.",
-                    retry_after_s=1,
-                    limit=str(Limit.AT_ONCE),
-                )
-            yield
+        return _Held(self._busy, (token.id, alone), token.limits.at_once)
 
-    @contextmanager
-    def spend(self, token: TokenFacts, estimated: int, *, refuse: bool = True) -> Iterator[Bill]:
+    def spend(self, token: TokenFacts, estimated: int, *, refuse: bool = True) -> _Spent:
         """Hold `estimated` tokens of a model for the block, and count what the bill says after.
 
         Raises TooMany while they do not fit, Invalid where they never will; neither with `refuse`
@@ -78,12 +114,7 @@ class Quota:
         spending = self._spending(token.id)
         if refuse:
             self._check(token, spending, estimated)
-        spending.hold(estimated)
-        bill = Bill(estimated=estimated, used=estimated)
-        try:
-            yield bill
-        finally:
-            spending.settle(estimated, bill.used, int(self._clock()))
+        return _Spent(spending, estimated, self._clock)
 
     def _check(self, token: TokenFacts, spending: Spending, estimated: int) -> None:
         most = token.limits.tokens_per_minute

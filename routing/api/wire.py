@@ -48,7 +48,8 @@ class Reply:
 
 def header(scope: Scope, name: str) -> str | None:
     """Return the one value of a header, None without it; raises Invalid for several."""
-    values = _named(scope).get(_low(name))
+    named = scope.get(_NAMED)
+    values = (_sort(scope) if named is None else named).get(_low(name))
     if values is None:
         return None
     if len(values) > 1:
@@ -61,13 +62,12 @@ def _low(name: str) -> bytes:
     return name.lower().encode()
 
 
-def _named(scope: Scope) -> dict[bytes, list[bytes]]:
-    """Return the headers by name; they are gone through once a request."""
-    found: dict[bytes, list[bytes]] | None = scope.get(_NAMED)
-    if found is None:
-        found = scope[_NAMED] = {}
-        for key, value in scope["headers"]:
-            found.setdefault(key, []).append(value)
+def _sort(scope: Scope) -> dict[bytes, list[bytes]]:
+    """Keep the headers by name, for the next question, and return them."""
+    found: dict[bytes, list[bytes]] = {}
+    for key, value in scope["headers"]:
+        found.setdefault(key, []).append(value)
+    scope[_NAMED] = found
     return found
 
 

@@ -281,9 +281,10 @@ def _counted(
     if result is Result.IGNORED:
         return circuit, None
     failed = result is Result.FAILURE
-    counted = replace(
-        circuit,
-        consecutive=circuit.consecutive + 1 if failed else 0,
+    counted = Circuit(  # `replace` takes three times as long, and every call is counted here
+        stored=circuit.stored,
+        generation=circuit.generation,
+        timer=circuit.timer,
         window=window.add(
             circuit.window,
             now_us=now_us,
@@ -292,6 +293,14 @@ def _counted(
             failed=failed,
             slow=result is Result.SLOW,
         ),
+        consecutive=circuit.consecutive + 1 if failed else 0,
+        backoff_us=circuit.backoff_us,
+        leases=circuit.leases,
+        overtaken=circuit.overtaken,
+        issued=circuit.issued,
+        passed=circuit.passed,
+        era=circuit.era,
+        history=circuit.history,
     )
     forced = counted.stored is Breaker.FORCED_CLOSED
     return counted, None if forced else _trips(counted, settings)

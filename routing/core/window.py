@@ -34,22 +34,28 @@ def add(
 ) -> Window:
     """Return `window` with one more call at `now_us` and without what has left it."""
     index = now_us // width_us
-    kept = recent(window, now_us=now_us, width_us=width_us, span=span)
-    old = next((b for b in kept if b.index == index), Bucket(index=index))
-    new = Bucket(
-        index=index,
-        calls=old.calls + 1,
-        failures=old.failures + failed,
-        slow=old.slow + slow,
-    )
-    return (*(b for b in kept if b.index != index), new)
+    calls, failures, slowed = 1, int(failed), int(slow)
+    kept: list[Bucket] = []  # as `recent`, in one pass: every call is counted here
+    for bucket in window:
+        at = bucket.index
+        if at == index:
+            calls += bucket.calls
+            failures += bucket.failures
+            slowed += bucket.slow
+        elif index - span < at <= index + 1:
+            kept.append(bucket)
+    kept.append(Bucket(index=index, calls=calls, failures=failures, slow=slowed))
+    return tuple(kept)
 
 
 def totals(window: Window) -> Bucket:
     """Return the sums over `window` as one bucket; its `index` is the newest, 0 without any."""
-    return Bucket(
-        index=max((b.index for b in window), default=0),
-        calls=sum(b.calls for b in window),
-        failures=sum(b.failures for b in window),
-        slow=sum(b.slow for b in window),
-    )
+    newest: int | None = None
+    calls = failures = slow = 0
+    for bucket in window:
+        if newest is None or bucket.index > newest:
+            newest = bucket.index
+        calls += bucket.calls
+        failures += bucket.failures
+        slow += bucket.slow
+    return Bucket(index=newest or 0, calls=calls, failures=failures, slow=slow)

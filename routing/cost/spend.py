@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from datetime import date
 from typing import Any
 
-from django.db import IntegrityError, transaction
-from django.db.models import F, Sum
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Sum
 
 from routing.core import cost
 from routing.core.budget import Sums
@@ -82,17 +82,32 @@ def _key(body: Mapping[str, Any], charge: Charge) -> Key:
 
 
 def _add(key: Key, counts: Counts) -> None:
-    named = dict(zip((f.name for f in fields(key)), astuple(key), strict=True))
-    added = dict(zip((f.name for f in fields(counts)), astuple(counts), strict=True))
-    row = Spend.objects.filter(**named)
-    more = {name: F(name) + value for name, value in added.items() if value}
-    if row.update(**more):
+    if _grow(key, counts):
         return
     try:
         with transaction.atomic():
-            Spend.objects.create(**named, **added)
+            Spend.objects.create(**asdict(key), **asdict(counts))
     except IntegrityError:  # another process began the row just now
-        row.update(**more)
+        _grow(key, counts)
+
+
+def _grow(key: Key, counts: Counts) -> bool:
+    """Add `counts` to the row of `key`; False where there is none.
+
+    It is part of every batch, and the statement made of models anew each time cost more than the
+    rest of it.
+    """
+    where = asdict(key) | {"day": connection.ops.adapt_datefield_value(key.day)}
+    with connection.cursor() as cursor:
+        cursor.execute(_GROW, [*astuple(counts), *where.values()])
+        return bool(cursor.rowcount)
+
+
+_GROW = (
+    f"UPDATE {Spend._meta.db_table} "  # noqa: S608 - names
+    f"SET {', '.join(f'{f.name} = {f.name} + %s' for f in fields(Counts))} "
+    f"WHERE {' AND '.join(f'{f.name} = %s' for f in fields(Key))}"
+)
 
 
 def totals(

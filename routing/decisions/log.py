@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from routing.core.errors import Unavailable
 from routing.decisions.disk import Disk
+from routing.decisions.fresh import Fresh
 from routing.decisions.segment import PART_BYTES, Segment
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class DecisionLog:
         self._disk = disk
         self._part_bytes = part_bytes
         self._problem = ""
+        self.fresh = Fresh()
         self.log_id = secrets.token_bytes(32)
         self._lost = 0
         self._synced = 0
@@ -70,6 +72,7 @@ class DecisionLog:
             log_id=self.log_id,
             disk=self._disk,
             part_bytes=self._part_bytes,
+            told=self.fresh.note,
         )
         opened = {"v": 1, "kind": "opened", "at": stamp(now), "log_id": self.log_id.hex()}
         try:
@@ -295,4 +298,4 @@ def _settle(settled: Sequence[tuple[asyncio.Future[int], int]], problem: Excepti
 
 def stamp(now: datetime) -> str:
     """Return `now` as the trail writes it: UTC, six decimals, Z."""
-    return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return now.isoformat(timespec="microseconds")[:26] + "Z"

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -57,8 +57,12 @@ class Segment:
         log_id: bytes,
         disk: Disk | None = None,
         part_bytes: int = PART_BYTES,
+        told: Callable[[int, bytes, Mapping[str, Any]], None] = lambda *_: None,
     ) -> None:
-        """Create the file; raises FileExistsError for a stream that was already begun."""
+        """Create the file; raises FileExistsError for a stream that was already begun.
+
+        `told` hears number, link and body of each record that was synced.
+        """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = path
         self.stream = stream
@@ -67,6 +71,7 @@ class Segment:
         self._part = 1
         self._batch = 0
         self._part_bytes = part_bytes
+        self._told = told
         self._prev = chain.genesis(log_id)
         self._end = 0
         self._litter = False
@@ -84,6 +89,7 @@ class Segment:
         begins = self._part > 1 and self._end == 0
         part = [{"v": 1, "kind": "part", "follows": self._prev.hex()}] if begins else []
         parts: list[bytes] = []
+        links: list[bytes] = []
         seq, prev = self.seq, self._prev
         mark = {"batch": self._batch + 1}
         for body in (*part, *bodies):
@@ -94,10 +100,14 @@ class Segment:
                 raise Invalid(f"A record of {len(data)} bytes; at most {MAX_BODY_BYTES} are kept.")
             prev = chain.link(self.stream, seq, prev, data)
             parts += (len(data).to_bytes(4, "big"), data, prev)
+            links.append(prev)
         self._put(b"".join(parts))
-        first = self.seq + len(part) + 1
+        numbers = range(self.seq + 1, seq + 1)
         self.seq, self._prev, self._batch = seq, prev, self._batch + 1
-        return list(range(first, seq + 1))
+        said: Iterable[Mapping[str, Any]] = (*part, *bodies)
+        for number, link, body in zip(numbers, links, said, strict=True):
+            self._told(number, link, body)
+        return list(numbers[len(part) :])
 
     def probe(self) -> None:
         """Raise OSError unless the disk takes and keeps some bytes now; none of them stay."""

@@ -27,7 +27,8 @@ from routing.decisions.models import Decision
 
 log = logging.getLogger(__name__)
 UNDER_WAY_S = 600.0  # an answer in pieces takes half of it at most
-BATCH = 200  # keeps each transaction well under 50 ms
+BATCH = 512  # keeps each transaction under 50 ms; each one waits for the disk at its end
+ROWS = 128  # of one statement
 # Of a Decision: what the record is, then what `derive` finds in it.
 _COLUMNS = (
     *("stream", "seq", "body", "prev", "hash"),
@@ -53,8 +54,9 @@ class Shipper:
 
     `synced` tells how far that one is on disk: what is not might still be taken back. `broken`
     holds, by stream, what is wrong with a segment that is left alone until somebody looked at it.
-    `count` is told the bodies of each batch within the transaction that stores it, so that what
-    it adds up holds each record once; what it raises takes the batch back.
+    `count` is told what each batch says within the transaction that stores it, so that what it
+    adds up holds each record once; what it raises takes the batch back. `known` returns, by number
+    and link, what a record of `live` says (`fresh.SAID` of its body), None where it is to be read.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class Shipper:
         live: str,
         synced: Callable[[], int],
         count: Callable[[Sequence[Mapping[str, Any]]], None] = lambda _: None,
+        known: Callable[[int, bytes], dict[str, Any] | None] = lambda *_: None,
     ) -> None:
         self.folder = folder
         self.live = live
         self.broken: dict[str, str] = {}
         self._synced = synced
         self._count = count
+        self._known = known
         self._at: dict[str, Progress] = {}
         self._settled: set[str] = set()
 
@@ -167,7 +171,8 @@ class Shipper:
                 return
 
     def _copy(self, stream: str, at: Progress, batch: list[segment.Record]) -> Progress:
-        bodies = [_read(kept) for kept in batch]
+        known = self._known if stream == self.live else _nothing
+        bodies = [known(kept.seq, kept.link) or _read(kept) for kept in batch]
         rows = [_row(stream, *one) for one in zip(batch, bodies, strict=True)]
         try:
             with transaction.atomic():
@@ -224,7 +229,8 @@ def insert(rows: Sequence[tuple[Any, ...]]) -> None:
     at = 0
     with connection.cursor() as cursor:
         while at < len(rows):
-            size = 1 << ((len(rows) - at).bit_length() - 1)  # the largest power that is left
+            left = min(len(rows) - at, ROWS)
+            size = 1 << (left.bit_length() - 1)  # the largest power that is left
             values = [value for row in rows[at : at + size] for value in row]
             cursor.execute(_statement(size), values)
             at += size
@@ -237,6 +243,10 @@ def _statement(size: int) -> str:
         f"INSERT INTO {Decision._meta.db_table} ({', '.join(_COLUMNS)}) "  # noqa: S608 - names
         f"VALUES {', '.join([one] * size)}"
     )
+
+
+def _nothing(_seq: int, _link: bytes) -> None:
+    """Nothing is known of the records of other processes but what they say."""
 
 
 def _read(kept: segment.Record) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from routing.core.values import EnvironmentName, Health, Path
 
 STALE_US = 15_000_000
+_PATHS = tuple(Path)  # every decision goes through them
 
 _judged: dict[tuple[EnvironmentName, Path], tuple[Health, int]] = {}
 
@@ -20,7 +21,7 @@ def put(environment: EnvironmentName, path: Path, status: Health, at_us: int) ->
 
 def of(environment: EnvironmentName, now_us: int) -> Mapping[Path, Health]:
     """Return both paths' health as known at `now_us`; older than 15 s is unknown."""
-    return {path: _fresh(_judged.get((environment, path)), now_us) for path in Path}
+    return {path: _fresh(_judged.get((environment, path)), now_us) for path in _PATHS}
 
 
 def _fresh(kept: tuple[Health, int] | None, now_us: int) -> Health:

@@ -248,9 +248,8 @@ class Reading:
         policies.refresh_if_changed()
         costs.refresh_if_changed()
         support.reconcile(self._clock())
-        self._support = {
-            e: _told(support.status(e, self._clock())) for e in self._settings.environments
-        }
+        told = support.statuses(self._settings.environments, self._clock())
+        self._support = {name: _told(status) for name, status in told.items()}
         drift.keep(self._settings.environments, self._clock())
         return Loaded(rows=queries.environments(), pins=self._tools.pins())
 

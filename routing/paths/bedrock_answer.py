@@ -104,7 +104,12 @@ class _Said:
         name, payload = event
         self._heard = True
         if name == "contentBlockDelta":
-            return self._text(_delta(payload))
+            text = _delta(payload)
+            self._size += len(text)
+            if self._size > MOST_CHARACTERS:
+                raise PathError(Failure.PROTOCOL, "The answer never ends.")
+            self.texts.append(text)
+            return text
         if name == "messageStop":
             self.stop = payload.get("stopReason") or _misshapen(KeyError("stopReason"))
         elif name == "metadata":
@@ -125,13 +130,6 @@ class _Said:
         """Note in `error` that a model spoke, and the tokens where they were told."""
         if self._heard or error.billed is not None:
             error.billed = Billed(model=self._model, usage=self.used)
-
-    def _text(self, text: str) -> str:
-        self._size += len(text)
-        if self._size > MOST_CHARACTERS:
-            raise PathError(Failure.PROTOCOL, "The answer never ends.")
-        self.texts.append(text)
-        return text
 
 
 def _delta(payload: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from botocore.parsers import create_parser
 
 from routing.core.values import Failure
-from routing.paths import bedrock_account, bedrock_sign, bedrock_stream, bedrock_words
+from routing.paths import bedrock_account, bedrock_sign, bedrock_words
 from routing.paths.base import Billed, PathError
 from routing.paths.bedrock_account import Account
 from routing.paths.bedrock_http import Connection
@@ -106,10 +106,7 @@ class OnLoop:
                     raise _endless(MOST_STREAM, Billed())
                 heard: list[Event] = []
                 try:
-                    for frame in frames.feed(data):
-                        event = bedrock_stream.event(frame)
-                        if event is not None:
-                            heard.append(event)
+                    frames.hear(data, heard)
                 except PathError:
                     if heard:  # what came before what is broken
                         yield heard

@@ -45,10 +45,15 @@ class Connection(asyncio.Protocol):
         self._begun = False
         self._surplus = False
         self.status = 0
-        self.headers: dict[str, str] = {}
+        self._named: dict[bytes, bytes] = {}
         self.headed = False
         self.ended = False
         self._reusable = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the answer by their names in small letters."""
+        return {n.decode("latin-1"): v.decode("latin-1") for n, v in self._named.items()}
 
     @property
     def alive(self) -> bool:
@@ -179,9 +184,9 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.headed:
             return  # a trailer
-        if len(self.headers) >= MOST_HEADERS:
+        if len(self._named) >= MOST_HEADERS:
             raise ValueError("too many headers")
-        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._named[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         if self._surplus:
@@ -189,11 +194,11 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         self._interim = status < 200 and status != 101
         if self._interim:
-            self.headers.clear()
+            self._named.clear()
             return
         self.status, self.headed = status, True
-        coded = self.headers.get("transfer-encoding", "")
-        self._sized = "content-length" in self.headers or "chunked" in coded.lower()
+        coded = self._named.get(b"transfer-encoding", b"")
+        self._sized = b"content-length" in self._named or b"chunked" in coded.lower()
 
     def on_body(self, body: bytes) -> None:
         if self._surplus:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from routing.core.values import Failure
 from routing.paths import bedrock_words
@@ -24,9 +24,10 @@ MOST_FRAME = 4 * 1024 * 1024
 MOST_HEADERS = 128 * 1024  # the specification's own limit
 KEPT_HEADERS = 64  # sets of headers remembered: all streams repeat the same handful
 PRELUDE = 12
-_PRELUDE = struct.Struct(">III")
-_CRC = struct.Struct(">I")
-_first_value = json.JSONDecoder().raw_decode
+_prelude = struct.Struct(">III").unpack_from
+_crc = struct.Struct(">I").unpack_from
+_json: Any = json.JSONDecoder()  # whose stubs leave out what it reads by
+_first_value = _json.scan_once  # raises StopIteration where there is none
 _SAYING = frozenset({"contentBlockDelta", "messageStop", "metadata"})
 _SILENT: Mapping[str, Event] = {
     name: (name, {}) for name in ("messageStart", "contentBlockStart", "contentBlockStop")
@@ -54,16 +55,35 @@ class Frames:
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Yield the frames that `data` completes; raises PathError (protocol) for broken ones."""
+        for raw, payload in self._whole(data):
+            yield Frame(_headers(raw), payload)
+
+    def hear(self, data: bytes, heard: list[Event]) -> None:
+        """Add to `heard` the events that `data` completes, as `event` reads each frame.
+
+        Raises PathError behind what came before it. Every word of every answer passes here.
+        """
+        for raw, payload in self._whole(data):
+            name = _name(raw)
+            if name is None:
+                raise _said(Frame(_headers(raw), payload))
+            if name in _SAYING:
+                heard.append((name, _payload(name, payload)))
+            elif name in _SILENT:
+                heard.append(_SILENT[name])
+
+    def _whole(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield headers and payload of the frames that `data` completes, checked."""
         if self._left:
             self._left += data
             if len(self._left) < self._wanted:
                 return
             data = bytes(self._left)
-        at, size, view = 0, len(data), memoryview(data)
+        at, size = 0, len(data)
         self._wanted = PRELUDE
         while size - at >= PRELUDE:
-            total, named, checksum = _PRELUDE.unpack_from(data, at)
-            if zlib.crc32(view[at : at + 8]) != checksum:
+            total, named, checksum = _prelude(data, at)
+            if crc32(data[at : at + 8]) != checksum:
                 raise _broken("a frame's prelude does not hold")
             if named > MOST_HEADERS or not PRELUDE + 4 + named <= total <= MOST_FRAME:
                 raise _broken(f"a frame of {total} bytes with {named} of headers")
@@ -72,12 +92,12 @@ class Frames:
                 self._wanted = total
                 break
             # Of all but the checksum itself; of the first eight bytes it is known by now.
-            if zlib.crc32(view[at + 8 : end - 4], checksum) != _CRC.unpack_from(data, end - 4)[0]:
+            rest = data[at + 8 : end - 4]
+            if crc32(rest, checksum) != _crc(data, end - 4)[0]:
                 raise _broken("a frame's checksum does not hold")
-            body = at + PRELUDE + named
-            yield Frame(_headers(data[at + PRELUDE : body]), data[body : end - 4])
+            yield rest[4 : 4 + named], rest[4 + named :]
             at = end
-        self._left = bytearray(view[at:])
+        self._left = bytearray(data[at:])
 
 
 def event(frame: Frame) -> Event | None:
@@ -85,27 +105,37 @@ def event(frame: Frame) -> Event | None:
 
     Raises PathError for the exception or error that it carries, or a payload that is no JSON.
     """
-    headers = frame.headers
-    if headers.get(":message-type") in ("exception", "error"):
+    name = _kind(frame.headers)
+    if name is None:
         raise _said(frame)
-    name = headers.get(":event-type") or ""
     if name not in _SAYING:
         return _SILENT.get(name)
+    return name, _payload(name, frame.payload)
+
+
+def _kind(headers: Mapping[str, str | None]) -> str | None:
+    """Return the name of the event with these headers, empty for none, None for an error."""
+    if headers.get(":message-type") in ("exception", "error"):
+        return None
+    return headers.get(":event-type") or ""
+
+
+def _payload(name: str, payload: bytes) -> Mapping[str, Any]:
     try:
-        payload = read_json(frame.payload)
+        found = read_json(payload)
     except (ValueError, RecursionError):
         raise _broken(f"the payload of {name} is no JSON") from None
-    if not isinstance(payload, dict):
+    if not isinstance(found, dict):
         raise _broken(f"the payload of {name} is no object")
-    return name, payload
+    return found
 
 
 def read_json(payload: bytes) -> Any:
     """Return what `json.loads` does, at half its price for what every frame holds."""
     try:
         text = payload.decode()
-        value, end = _first_value(text)
-    except ValueError:
+        value, end = _first_value(text, 0)
+    except (ValueError, StopIteration):
         return json.loads(payload)
     return value if end == len(text) else json.loads(payload)
 
@@ -125,6 +155,11 @@ def _headers(raw: bytes) -> Mapping[str, str | None]:
     except (IndexError, KeyError, struct.error, UnicodeDecodeError):
         raise _broken("a frame's headers cannot be read") from None
     return headers
+
+
+@lru_cache(maxsize=KEPT_HEADERS)
+def _name(raw: bytes) -> str | None:
+    return _kind(_headers(raw))
 
 
 def _value(raw: bytes, at: int, kind: int) -> tuple[int, str | None]:

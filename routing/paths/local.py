@@ -6,10 +6,12 @@ Environments store `local:bedrock` and `local:mcp`, so an address is never a set
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from django.conf import settings
 
@@ -17,6 +19,9 @@ from routing.core.values import EnvironmentName, Failure
 from routing.paths.base import PathError
 
 PREFIX = "local:"
+LOOK_S = 0.02  # a stand-in that moved is found this late at most
+_NONE: Mapping[str, int] = MappingProxyType({})
+_looked: dict[Path, tuple[float, Mapping[str, int]]] = {}  # by home: when, and what was found
 
 
 class Upstream(StrEnum):
@@ -24,6 +29,9 @@ class Upstream(StrEnum):
 
     BEDROCK = "bedrock"
     MCP = "mcp"
+
+
+_NAMES = frozenset(Upstream)
 
 
 def resolve(target: str, environment: EnvironmentName, *, home: Path | None = None) -> str:
@@ -36,7 +44,7 @@ def resolve(target: str, environment: EnvironmentName, *, home: Path | None = No
         return target
     name = target.removeprefix(PREFIX)
     port = ports(home or Path(settings.HYBRIDOPS_HOME)).get(name)
-    if port is None or name not in list(Upstream):
+    if port is None or name not in _NAMES:
         raise PathError(
             Failure.UNREACHABLE,
             f"No address is known for {target}; the stand-ins are "
@@ -50,12 +58,23 @@ def resolve(target: str, environment: EnvironmentName, *, home: Path | None = No
 def ports(home: Path) -> Mapping[str, int]:
     """Return the port kept for each stand-in; none where the file is absent or unreadable.
 
-    It is asked at every call, so an unchanged file is not read again; `keep` puts a new one there.
+    It is asked at every call, so the file is looked at every `LOOK_S` at most, and one that did
+    not change is not read again; `keep` puts a new one there.
     """
+    now_s = time.monotonic()
+    looked_s, found = _looked.get(home, (float("-inf"), _NONE))
+    if now_s - looked_s >= LOOK_S:
+        found = _look(home)
+        if found:  # where nothing is known yet, the next call looks again
+            _looked[home] = (now_s, found)
+    return found
+
+
+def _look(home: Path) -> Mapping[str, int]:
     try:
         seen = _file(home).stat()
     except FileNotFoundError:
-        return {}
+        return _NONE
     return _read(home, (seen.st_ino, seen.st_mtime_ns, seen.st_size))
 
 
@@ -81,6 +100,7 @@ def keep(home: Path, name: Upstream, port: int) -> None:
     fresh.write_text(json.dumps(rows, sort_keys=True) + "\n")
     fresh.chmod(0o600)
     fresh.replace(file)
+    _looked.pop(home, None)
 
 
 @lru_cache(maxsize=8)

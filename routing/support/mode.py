@@ -7,6 +7,7 @@ Both count as asking for the flag; a look at how the mode stands does not.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -34,6 +35,13 @@ _OBJECT = "support_session"
 def status(environment: EnvironmentName, now: datetime) -> Status:
     """Return how support mode stands in `environment`."""
     return queries.status(environment, now)
+
+
+def statuses(
+    environments: Sequence[EnvironmentName], now: datetime
+) -> Mapping[EnvironmentName, Status]:
+    """Return how support mode stands in each of `environments`."""
+    return queries.statuses(environments, now)
 
 
 def activate(
@@ -116,6 +124,8 @@ def check_activate(environment: EnvironmentName, now: datetime) -> None:
 
 def reconcile(now: datetime) -> tuple[SessionRow, ...]:
     """End every session whose flag is off or whose end has come; return those ended here."""
+    if not queries.open_sessions():  # as at nearly every look
+        return ()
     return end_where_flag_is_off(now) + end_what_is_over(now)
 
 

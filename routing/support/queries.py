@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from routing.core.findings import Overall, Severity
 from routing.core.flags import FlagName
 from routing.core.values import EnvironmentName
 from routing.flags import queries as flags
+from routing.flags.queries import Cell
 from routing.support.models import AuditRun, Finding, SupportSession
 
 FLAG = FlagName.SUPPORT_MODE
@@ -79,8 +80,21 @@ class AuditRow:
 
 def status(environment: EnvironmentName, now: datetime) -> Status:
     """Return how support mode stands in `environment`, by the tables."""
-    session = open_session(environment)
-    off = flag_obstacle(environment)
+    return statuses([environment], now)[environment]
+
+
+def statuses(
+    environments: Sequence[EnvironmentName], now: datetime
+) -> Mapping[EnvironmentName, Status]:
+    """Return how support mode stands in each of `environments`: the tables are read once."""
+    opened = {session.environment: session for session in open_sessions()}
+    off = _obstacles(environments)
+    return {name: _status(name, opened.get(name), off[name], now) for name in environments}
+
+
+def _status(
+    environment: EnvironmentName, session: SessionRow | None, off: str, now: datetime
+) -> Status:
     active = session is not None and not off and not session.is_over(now)
     return Status(
         environment=environment,
@@ -97,7 +111,15 @@ def flag_obstacle(environment: EnvironmentName) -> str:
 
     On means on for everyone: a mode of the whole environment is not on for a share of it.
     """
-    cell = flags.flag_row(FLAG, [environment]).cells.get(environment)
+    return _obstacles([environment])[environment]
+
+
+def _obstacles(environments: Sequence[EnvironmentName]) -> Mapping[EnvironmentName, str]:
+    cells = flags.flag_row(FLAG, environments).cells
+    return {name: _obstacle(name, cells.get(name)) for name in environments}
+
+
+def _obstacle(environment: EnvironmentName, cell: Cell | None) -> str:
     if cell is not None and cell.state.share == 100:
         return ""
     if cell is None:

@@ -6,11 +6,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 
 from routing.core.budget import Limit, Period, Sums, Unit
 from routing.core.values import EnvironmentName
@@ -18,7 +19,9 @@ from routing.cost import queries, spend
 from routing.cost.models import Spend
 from routing.cost.policy import Policy
 from routing.decisions import shipper
+from routing.decisions.fresh import Fresh
 from routing.decisions.models import Decision
+from routing.decisions.segment import Segment
 from routing.decisions.shipper import Shipper
 from tests.integration.decisions.ground import LIVE, Away, Writer, decision, stored
 
@@ -61,6 +64,53 @@ def counts() -> tuple[int, int, int]:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipper, "BATCH", 3)
+
+
+def every_kind() -> list[dict[str, Any]]:
+    """Records of every kind, with columns that follow from their bodies in every way."""
+    begun = {"v": 1, "kind": "begun", **{k: v for k, v in charged().items() if k != "kind"}}
+    return [
+        charged(7),
+        charged(9, tenant="other", open=True, intended=None, effective=None),
+        charged(None, usage=None, duration_us=None),
+        charged(5, synthetic=True, duration_us=3, budget_ms=1),
+        charged(0, usage=None, cached=True, prompt={"size": 3, "sha256": "x"}),
+        decision(cost=None, usage=None, tenant="acme"),
+        begun,
+        {"v": 1, "kind": "gap", "count": 2},
+        {"v": 1, "kind": "report", "at": "2026-11-23T11:59:00.000000Z", "environment": "staging"},
+    ]
+
+
+def rows() -> list[Any]:
+    """What is stored of records and spending, but for the number that tells rows apart."""
+    stored = [row | {"id": 0} for row in Decision.objects.order_by("seq").values()]
+    return [stored, [row | {"id": 0} for row in Spend.objects.order_by("id").values()]]
+
+
+def test_stores_the_same_from_memory_as_from_the_bytes(tmp_path: Path) -> None:
+    kept, log_id = Fresh(), bytes(32)
+    path = tmp_path / "p-live.seg"
+    writing = Segment(path, stream=LIVE, log_id=log_id, told=kept.note)
+    writing.append([{"v": 1, "kind": "opened", "log_id": log_id.hex()}])
+    writing.append(every_kind())
+    taken = 0
+
+    def known(seq: int, link: bytes) -> dict[str, Any] | None:
+        nonlocal taken
+        found = kept.take(seq, link)
+        taken += found is not None
+        return found
+
+    usual: Any = {"live": LIVE, "synced": lambda: writing.seq, "count": spend.add}
+    before = transaction.savepoint()
+    Shipper(tmp_path, **usual, known=known).ship()
+    from_memory = rows()
+    assert taken == writing.seq
+    transaction.savepoint_rollback(before)
+    assert rows() == [[], []]
+    Shipper(tmp_path, **usual).ship()
+    assert from_memory == rows()
 
 
 def test_is_added_up_by_what_it_was_for(live: Writer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -85,6 +86,17 @@ def test_concerns_its_own_environment_only() -> None:
     switch(True)
     activate()
     assert not mode.status(DEV, NOW).active and not mode.status(PROD, NOW).active
+
+
+def test_is_read_for_all_environments_in_no_more_questions_than_for_one(
+    django_assert_num_queries: Any,
+) -> None:
+    switch(True)
+    activate()
+    each = {environment: mode.status(environment, NOW) for environment in (DEV, STG, PROD)}
+    with django_assert_num_queries(2):
+        assert mode.statuses((DEV, STG, PROD), NOW) == each
+    assert [status.active for status in each.values()] == [False, True, False]
 
 
 @pytest.mark.parametrize("reason", ["", "    ", "why", "ab\ncd efgh"])

@@ -7,9 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.core import circuit, failures, window
-from routing.core.circuit import Circuit, CircuitSettings, Permit, PermitKind, Result, Why
+from routing.core.circuit import (
+    Circuit,
+    CircuitSettings,
+    Lease,
+    Permit,
+    PermitKind,
+    Result,
+    Timer,
+    Transition,
+    Why,
+)
 from routing.core.errors import Invalid
 from routing.core.values import Breaker, Failure
+from routing.core.window import Bucket
 
 SECOND = 1_000_000
 RULES = CircuitSettings()
@@ -56,6 +67,35 @@ def trials(at: Circuit, now: int, count: int) -> tuple[Circuit, list[Permit]]:
 
 def settle(at: Circuit, permit: Permit, result: Result, now: int) -> Circuit:
     return circuit.settle(at, RULES, permit, result, now, jitter=0.0)
+
+
+def test_counting_a_call_changes_nothing_but_the_counts() -> None:
+    """Field by field, so that one that comes later is not lost on the way."""
+    timer = Timer(since_us=0, lasts_us=50 * SECOND)
+    lease = Lease(number=3, timer=timer)
+    step = Transition(
+        generation=1, source=Breaker.OPEN, target=Breaker.CLOSED, why=Why.FORCED, at_us=1
+    )
+    before = Circuit(
+        stored=Breaker.FORCED_CLOSED,
+        generation=4,
+        timer=timer,
+        window=(Bucket(index=0, calls=2),),
+        consecutive=1,
+        backoff_us=7,
+        leases=(lease,),
+        overtaken=(lease,),
+        issued=9,
+        passed=2,
+        era=6,
+        history=(step,),
+    )
+    usual = Circuit()
+    assert all(getattr(before, f) != getattr(usual, f) for f in Circuit.__dataclass_fields__)
+    permit = Permit(generation=4, kind=PermitKind.NORMAL, era=6)
+    after = settle(before, permit, Result.SUCCESS, SECOND)
+    window = (Bucket(index=0, calls=2), Bucket(index=1, calls=1))
+    assert after == replace(before, consecutive=0, window=window)
 
 
 # Tripping

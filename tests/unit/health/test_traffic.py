@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import pytest
@@ -11,10 +12,14 @@ from hypothesis import strategies as st
 from routing.core.health import WINDOW_US, Traffic
 from routing.core.values import EnvironmentName, Failure, Path
 from routing.health import traffic
-from routing.health.traffic import Figures, Sample, Window, rank
+from routing.health.traffic import Figures, Sample, Window
 
 DEV, STG = EnvironmentName.DEVELOPMENT, EnvironmentName.STAGING
 WORDS = ["", *(str(failure) for failure in Failure)]
+
+
+def rank(ordered: list[int], percent: int) -> int | None:
+    return ordered[max(1, math.ceil(len(ordered) * percent / 100)) - 1] if ordered else None
 
 
 def reference(
@@ -84,14 +89,15 @@ def test_it_counts_what_the_reference_counts(
     assert window.figures(DEV, Path.DIRECT_BEDROCK, now_us) == Figures()
 
 
-@pytest.mark.parametrize(("most", "spare"), [(50, 3), (7, 1), (50_000, 0)])
+@pytest.mark.parametrize(("most", "spare", "at_once"), [(50, 3, 4), (7, 1, 1), (50_000, 0, 2048)])
 @given(st.data())
 def test_what_left_the_window_is_gone_whenever_its_place_is_given_back(
-    most: int, spare: int, data: st.DataObject
+    most: int, spare: int, at_once: int, data: st.DataObject
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(traffic, "MOST", most)
         patched.setattr(traffic, "SPARE", spare)
+        patched.setattr(traffic, "AT_ONCE", at_once)
         window, kept = Window(), data.draw(samples())
         for sample in kept:
             window.add(DEV, Path.MCP, sample)
@@ -99,6 +105,11 @@ def test_what_left_the_window_is_gone_whenever_its_place_is_given_back(
         expected = reference(kept, now_us, 0, most)
         assert window.real(DEV, Path.MCP, now_us) == expected[0]
         assert window.figures(DEV, Path.MCP, now_us) == expected[1]
+
+
+@given(st.lists(st.lists(st.integers(0, 10**9), min_size=1).map(sorted)), st.integers(1, 100))
+def test_a_rank_among_ordered_parts_is_the_rank_of_all(parts: list[list[int]], of: int) -> None:
+    assert traffic.rank(parts, of) == rank(sorted(one for part in parts for one in part), of)
 
 
 def test_a_busy_minute_takes_little_room() -> None:

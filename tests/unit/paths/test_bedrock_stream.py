@@ -17,7 +17,7 @@ from routing.core import eventstream
 from routing.core.values import Failure
 from routing.paths import bedrock_stream
 from routing.paths.base import PathError
-from routing.paths.bedrock_stream import Frame, Frames
+from routing.paths.bedrock_stream import Event, Frame, Frames
 
 Seen = list[tuple[dict[str, str | None], bytes]]
 
@@ -90,6 +90,48 @@ def test_refuses_what_botocore_refuses(whole: list[bytes], data: st.DataObject) 
     spoiled = bytearray(b"".join(whole))
     spoiled[data.draw(st.integers(0, len(spoiled) - 1))] ^= data.draw(st.integers(1, 255))
     assert by_us([bytes(spoiled)]) == by_botocore([bytes(spoiled)])
+
+
+def one_by_one(chunks: list[bytes]) -> tuple[list[Event], str]:
+    """What a reader that looks at each frame by itself makes of the events."""
+    reader, found = Frames(), list[Event]()
+    try:
+        for chunk in chunks:
+            for frame in reader.feed(chunk):
+                event = bedrock_stream.event(frame)
+                if event is not None:
+                    found.append(event)
+    except PathError as error:
+        return found, str(error)
+    return found, ""
+
+
+def together(chunks: list[bytes]) -> tuple[list[Event], str]:
+    reader, found = Frames(), list[Event]()
+    try:
+        for chunk in chunks:
+            reader.hear(chunk, found)
+    except PathError as error:
+        return found, str(error)
+    return found, ""
+
+
+def events() -> st.SearchStrategy[bytes]:
+    names = ("messageStart", "contentBlockDelta", "messageStop", "metadata", "unheardOf", "")
+    payload = st.dictionaries(st.text(max_size=4), st.text(max_size=8), max_size=2)
+    said = st.builds(eventstream.event, st.sampled_from(names), payload)
+    no_object: Any = ["a list"]
+    misshapen = st.just(eventstream.frame({":event-type": "metadata"}, no_object))
+    error = st.builds(
+        eventstream.exception, st.sampled_from(("throttlingException", "x")), st.text()
+    )
+    return st.one_of(said, said, misshapen, error, said.map(eventstream.spoiled))
+
+
+@given(st.lists(events(), max_size=5), st.lists(st.integers(1, 200), max_size=6))
+def test_hears_what_each_frame_says_by_itself(whole: list[bytes], sizes: list[int]) -> None:
+    chunks = cut(b"".join(whole), sizes)
+    assert together(chunks) == one_by_one(chunks)
 
 
 def test_a_byte_at_a_time_takes_no_longer_than_its_bytes() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,17 @@ def test_a_stand_in_is_found_anew_at_every_look(tmp_path: Path) -> None:
     local.keep(tmp_path, Upstream.MCP, 5001)
     assert local.resolve("local:mcp", STG, home=tmp_path) == "http://127.0.0.1:5001/staging/mcp"
     assert local.ports(tmp_path) == {"bedrock": 4002, "mcp": 5001}
+
+
+def test_an_address_that_another_process_wrote_is_found_soon(tmp_path: Path) -> None:
+    local_run = tmp_path / "run"
+    local_run.mkdir()
+    local.keep(tmp_path, Upstream.BEDROCK, 4001)
+    assert local.ports(tmp_path) == {"bedrock": 4001}
+    (local_run / "upstreams.json").write_text('{"bedrock": {"port": 40022}}')
+    ends = time.monotonic() + 5
+    while local.ports(tmp_path) != {"bedrock": 40022}:
+        assert time.monotonic() < ends
 
 
 @pytest.mark.parametrize("target", ["local:bedrock", "local:", "local:redis", "local:../x"])
