@@ -182,9 +182,9 @@ def check(call: Call) -> None:
             ) from None
 
 
-def ask_leave(call: Call) -> None:
+def ask_leave(may_go: Callable[[], bool] | None) -> None:
     """Raise PathError (breaker open, nothing sent) for a call whose breaker opened meanwhile."""
-    if call.may_go is not None and not call.may_go():
+    if may_go is not None and not may_go():
         text = "The breaker opened while the call waited for its turn."
         raise PathError(Failure.BREAKER_OPEN, text, sent=False)
 

@@ -238,7 +238,7 @@ class _Exchange:
 
     async def __aenter__(self) -> _Exchange:
         if self._slots is not None:
-            await self._slots.take(self._patience.left_s())
+            await self._slots.take(self._patience)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -74,7 +74,7 @@ class OnThreads:
         """Return the whole JSON answer to `verb`, such as `converse`; raises PathError."""
         free = None
         if verb == "converse":  # the others are a probe's, which has threads of its own
-            await self._slots.take(patience.left_s())
+            await self._slots.take(patience)
             free = self._slots.free
         answer: Mapping[str, Any] = await self._run(
             lambda: bedrock_account.ask(self._account.client(), verb, document), patience, free
@@ -85,7 +85,7 @@ class OnThreads:
         self, document: Mapping[str, Any], patience: Patience
     ) -> AsyncGenerator[Sequence[Event]]:
         """Yield the events of ConverseStream as they come, each alone; raises PathError."""
-        await self._slots.take(patience.left_s())
+        await self._slots.take(patience)
         heard: asyncio.Queue[Event | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
         tell = partial(_tell, loop, heard.put_nowait)

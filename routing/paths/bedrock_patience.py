@@ -13,18 +13,24 @@ TAIL_S = 0.5  # for the figures that follow a whole answer; without them it is w
 
 
 class Patience:
-    """The limits of one call as moments on the monotonic clock."""
+    """The limits of one call as moments on the monotonic clock, and whom to ask and tell.
 
-    __slots__ = ("_first_s", "_gap_s", "_limit", "_said", "_tell", "ends")
+    `may_go` is asked when it has waited for a place, `tell` is called when the other side speaks.
+    """
+
+    __slots__ = ("_first_s", "_gap_s", "_limit", "_said", "_tell", "ends", "may_go")
 
     def __init__(
         self,
         timeout_s: float,
         first_s: float | None,
         gap_s: float | None,
+        *,
         tell: Callable[[], None] | None = None,
+        may_go: Callable[[], bool] | None = None,
     ) -> None:
         self.ends = time.monotonic() + timeout_s
+        self.may_go = may_go
         self._first_s = first_s
         self._gap_s = gap_s
         self._limit = self.ends
@@ -86,9 +92,9 @@ def unconnected() -> PathError:
 def of_stream(call: Call) -> Patience:
     """Return the patience for an answer by events: at most `FIRST_S` for the first of them."""
     first_s = FIRST_S if call.first_s is None else call.first_s
-    return Patience(call.timeout_s, first_s, call.gap_s, call.heard)
+    return Patience(call.timeout_s, first_s, call.gap_s, tell=call.heard, may_go=call.may_go)
 
 
 def of_whole(call: Call) -> Patience:
     """Return the patience for an answer in one piece: silence says nothing about it."""
-    return Patience(call.timeout_s, None, None)
+    return Patience(call.timeout_s, None, None, may_go=call.may_go)

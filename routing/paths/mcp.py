@@ -95,7 +95,7 @@ class MCPRouter:
         exchange = Exchange(ends=time.monotonic() + call.timeout_s, acts=not self._idempotent)
         await self._turns.take(call.priority, call.timeout_s - LEAST_S)
         try:
-            base.ask_leave(call)
+            base.ask_leave(call.may_go)
             result = await self._ask(
                 lambda client: self._called(client, arguments, mcp_words.meta(call)), exchange
             )

@@ -41,7 +41,7 @@ class Queueing(ScriptedClient):
     async def call(self, call: Call) -> Answer:
         self.waiting.set()
         await self.turn.wait()
-        base.ask_leave(call)
+        base.ask_leave(call.may_go)
         return await super().call(call)
 
 
