@@ -235,3 +235,31 @@ def test_it_looks_once_a_second_while_calls_wait_and_never_else() -> None:
     done = len(looks)
     traffic.go_on(20)
     assert len(looks) == done, "it looks although nothing waits"
+
+
+def test_what_is_no_longer_overdue_has_to_be_so_in_two_looks_again() -> None:
+    now = [0.0]
+    one = Pace(lambda _after_s, _what: None)
+    one.usual_s = 0.02
+    wait = one.begin(lambda: now[0], MOST_S)
+    for now_s, usual_s, late in (
+        (1.5, 0.02, False),
+        (2.0, 1.0, False),  # by now 4 s are allowed
+        (4.5, 1.0, False),
+        (4.56, 1.0, True),
+    ):
+        now[0], one.usual_s = now_s, usual_s
+        one._look()
+        assert wait.late is late, now_s
+
+
+def test_a_lag_is_told_for_as_long_as_calls_are_sent_elsewhere() -> None:
+    traffic = Traffic(turns(0.02, 10, None))
+    traffic.come(10, 50)
+    traffic.come(3, 50)
+    for _ in range(300):
+        traffic.go_on(0.1)
+        if not traffic.pace.spares(traffic.now_s):  # and is refused at once: neither slow nor well
+            refused = traffic.pace.begin(lambda: traffic.now_s, MOST_S)
+            traffic.pace.end(refused, answered=False)
+        assert traffic.pace.lag(traffic.now_s) is not None
