@@ -60,10 +60,7 @@ def span(said: Mapping[str, Any]) -> timedelta | None:
 
 def due(said: Mapping[str, Any]) -> Due | None:
     """Return the time that the change shall be made at, None for now; raises Invalid."""
-    if not said["at"]:
-        return None
-    zone = said["zone"] or "UTC"
-    return Due(due_at=wall.moment(said["at"], zone, said["which"]), local=said["at"], zone=zone)
+    return wall.due(said["at"], said["zone"] or "UTC", said["which"])
 
 
 def times_of(environment: EnvironmentName, number: int) -> dict[str, str]:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import zoneinfo
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
-from routing.core import moments
+from routing.core import moments, plans
 from routing.core.errors import Invalid
+from routing.core.plans import Due
 
 FIRST, SECOND = "first", "second"
+
+
+def due(local: str, zone: str, which: str = "", *, grace: timedelta = plans.GRACE) -> Due | None:
+    """Return when a change is to be made, None for now, which is said by no words.
+
+    Raises what `moment` does.
+    """
+    if not local:
+        return None
+    return Due(due_at=moment(local, zone, which), local=local, zone=zone, grace=grace)
 
 
 def moment(local: str, zone: str = "UTC", which: str = "") -> datetime:

@@ -180,14 +180,10 @@ def make(
 
 def due(options: Mapping[str, Any]) -> Due | None:
     """Return the time that `options` tell of, None for now; raises Invalid."""
-    if not options.get("at"):
+    if not options.get("at"):  # some commands have no such options
         return None
-    return Due(
-        due_at=wall.moment(options["at"], options["zone"], options["which"]),
-        local=options["at"],
-        zone=options["zone"],
-        grace=timedelta(minutes=options["grace_minutes"]),
-    )
+    grace = timedelta(minutes=options["grace_minutes"])
+    return wall.due(options["at"], options["zone"], options["which"], grace=grace)
 
 
 def lasts(options: Mapping[str, Any]) -> timedelta | None:

@@ -11,7 +11,7 @@ import json
 import struct
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from zlib import crc32
 
 from routing.core.values import Failure
@@ -39,13 +39,6 @@ _SIZES: Mapping[int, int | None] = {
 _STRING = 7
 
 
-class Frame(NamedTuple):
-    """One whole frame; a header that is no text has the value None."""
-
-    headers: Mapping[str, str | None]
-    payload: bytes
-
-
 class Frames:
     """Puts the frames of one stream together from the bytes as they come."""
 
@@ -53,20 +46,16 @@ class Frames:
         self._left = bytearray()
         self._wanted = PRELUDE
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """Yield the frames that `data` completes; raises PathError (protocol) for broken ones."""
-        for raw, payload in self._whole(data):
-            yield Frame(_headers(raw), payload)
-
     def hear(self, data: bytes, heard: list[Event]) -> None:
-        """Add to `heard` the events that `data` completes, as `event` reads each frame.
+        """Add to `heard` the events that `data` completes, but those that nobody here knows.
 
-        Raises PathError behind what came before it. Every word of every answer passes here.
+        Raises PathError, behind what came before it, for a broken frame, the exception or error
+        that one carries, or a payload that is no JSON. Every word of every answer passes here.
         """
         for raw, payload in self._whole(data):
             name = _name(raw)
             if name is None:
-                raise _said(Frame(_headers(raw), payload))
+                raise _said(_headers(raw), payload)
             if name in _SAYING:
                 heard.append((name, _payload(name, payload)))
             elif name in _SILENT:
@@ -98,26 +87,6 @@ class Frames:
             yield rest[4 : 4 + named], rest[4 + named :]
             at = end
         self._left = bytearray(data[at:])
-
-
-def event(frame: Frame) -> Event | None:
-    """Return what `frame` says, None for an event that nobody here knows.
-
-    Raises PathError for the exception or error that it carries, or a payload that is no JSON.
-    """
-    name = _kind(frame.headers)
-    if name is None:
-        raise _said(frame)
-    if name not in _SAYING:
-        return _SILENT.get(name)
-    return name, _payload(name, frame.payload)
-
-
-def _kind(headers: Mapping[str, str | None]) -> str | None:
-    """Return the name of the event with these headers, empty for none, None for an error."""
-    if headers.get(":message-type") in ("exception", "error"):
-        return None
-    return headers.get(":event-type") or ""
 
 
 def _payload(name: str, payload: bytes) -> Mapping[str, Any]:
@@ -159,7 +128,11 @@ def _headers(raw: bytes) -> Mapping[str, str | None]:
 
 @lru_cache(maxsize=KEPT_HEADERS)
 def _name(raw: bytes) -> str | None:
-    return _kind(_headers(raw))
+    """Return the name of the event with these headers, empty for none, None for an error."""
+    headers = _headers(raw)
+    if headers.get(":message-type") in ("exception", "error"):
+        return None
+    return headers.get(":event-type") or ""
 
 
 def _value(raw: bytes, at: int, kind: int) -> tuple[int, str | None]:
@@ -174,10 +147,9 @@ def _value(raw: bytes, at: int, kind: int) -> tuple[int, str | None]:
     return end, raw[at:end].decode() if kind == _STRING else None
 
 
-def _said(frame: Frame) -> PathError:
-    headers = frame.headers
+def _said(headers: Mapping[str, str | None], payload: bytes) -> PathError:
     try:
-        body = json.loads(frame.payload)
+        body = json.loads(payload)
     except (ValueError, RecursionError):
         body = {}
     told = body if isinstance(body, dict) else {}

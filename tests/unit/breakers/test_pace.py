@@ -1,4 +1,4 @@
-"""When a path counts as slow: laws over simulated traffic, each beside a path that breaks them."""
+"""When a path counts as slow: laws over simulated traffic, in a time of its own."""
 
 from __future__ import annotations
 
