@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from routing.access.tokens import TokenFacts
+from routing.breakers.reserve import Slots
 from routing.core.allowance import Limit, Spending
 from routing.core.errors import Invalid, TooMany
 
@@ -25,31 +26,23 @@ class Bill:
 class _Held:
     """One of a token's places for one block; both kinds of blocks are part of every request."""
 
-    __slots__ = ("_busy", "_key", "_most")
+    __slots__ = ("_key", "_most", "_slots")
 
-    def __init__(
-        self, busy: dict[tuple[str, bool], int], key: tuple[str, bool], most: int
-    ) -> None:
-        self._busy = busy
+    def __init__(self, slots: Slots, key: tuple[str, bool], most: int) -> None:
+        self._slots = slots
         self._key = key
         self._most = most
 
     def __enter__(self) -> None:
-        held = self._busy.get(self._key, 0)
-        if held >= self._most:
+        if not self._slots.take(self._key, most=self._most):
             raise TooMany(
                 f"This token has {self._most} requests under way; wait for one to end.",
                 retry_after_s=1,
                 limit=str(Limit.AT_ONCE),
             )
-        self._busy[self._key] = held + 1
 
     def __exit__(self, *_: object) -> None:
-        left = self._busy[self._key] - 1
-        if left:
-            self._busy[self._key] = left
-        else:
-            del self._busy[self._key]
+        self._slots.free(self._key)
 
 
 class _Spent:
@@ -76,7 +69,7 @@ class Quota:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._hits: dict[str, tuple[float, int]] = {}  # by token: since when, how many
-        self._busy: dict[tuple[str, bool], int] = {}  # places that are held
+        self._slots = Slots()
         self._spendings: dict[str, Spending] = {}
 
     def hit(self, token: TokenFacts) -> None:
@@ -103,7 +96,7 @@ class Quota:
 
         `alone` is for what goes on without its caller: those places are counted apart.
         """
-        return _Held(self._busy, (token.id, alone), token.limits.at_once)
+        return _Held(self._slots, (token.id, alone), token.limits.at_once)
 
     def spend(self, token: TokenFacts, estimated: int, *, refuse: bool = True) -> _Spent:
         """Hold `estimated` tokens of a model for the block, and count what the bill says after.

@@ -21,25 +21,38 @@ class Slots:
     """Counts what is in flight under a key."""
 
     def __init__(self) -> None:
-        self._busy: Counter[Hashable] = Counter()
+        self._busy: dict[Hashable, int] = {}
 
     @contextmanager
     def hold(self, key: Hashable, *, most: int) -> Iterator[bool]:
         """Hold a slot of `key` for the block; yields False, holding none, when `most` are."""
-        if self._busy[key] >= most:
+        if not self.take(key, most=most):
             yield False
             return
-        self._busy[key] += 1
         try:
             yield True
         finally:
-            self._busy[key] -= 1
-            if not self._busy[key]:
-                del self._busy[key]
+            self.free(key)
+
+    def take(self, key: Hashable, *, most: int) -> bool:
+        """Take a slot of `key`; False, taking none, when `most` are held."""
+        held = self._busy.get(key, 0)
+        if held >= most:
+            return False
+        self._busy[key] = held + 1
+        return True
+
+    def free(self, key: Hashable) -> None:
+        """Give a slot of `key` back."""
+        left = self._busy[key] - 1
+        if left:
+            self._busy[key] = left
+        else:
+            del self._busy[key]
 
     def busy(self, key: Hashable) -> int:
         """Return how many slots of `key` are held."""
-        return self._busy[key]
+        return self._busy.get(key, 0)
 
 
 class RetryBudget:
